@@ -1,0 +1,184 @@
+"""The small protocols by which rooms meet. Implemented by rooms, handed over only in daemon/assembly.py.
+
+What users publish goes through the Bus. Questions and commands go through the other protocols.
+Nothing here may block: what takes time is a coroutine, what must be durable gives a Commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgecore.base.commit import Commit
+from edgecore.base.group import ActiveGroup
+from edgecore.base.identity import Principal
+from edgecore.base.message import Message
+
+Ready = Callable[[], None]
+
+
+class Service(Protocol):
+    """One lifecycle: `run` until cancelled; `ready()` once work can be accepted and durably queued."""
+
+    async def run(self, ready: Ready) -> None:
+        """Run until cancelled, opening everything in `async with`."""
+        ...
+
+    def status(self) -> Mapping[str, object]:
+        """What `edgecore status` shows of this service: JSON-able, cheap, no waiting."""
+        ...
+
+
+class Subscriber(Protocol):
+    """Something that takes messages: a device's session, a function's queue, the outbox."""
+
+    @property
+    def principal(self) -> Principal:
+        """Whom the messages are for."""
+        ...
+
+    def deliver(self, message: Message, qos: int, retain: bool) -> Commit | None:
+        """Take `message` at effective `qos`. Must not block and must not publish.
+
+        `retain` is the RETAIN flag to send to a device. Gives a Commit when the message is durable
+        only later, None when there is nothing to wait for. Raises RefusedError when its queue is
+        full and the rule is "refuse".
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a publish.
+
+    `allowed`: some route permits it (or its sender needs none). `receivers`: how many took it.
+    `commits`: what must be durable before it is acknowledged. `refused`: a queue was full.
+    """
+
+    allowed: bool
+    receivers: int = 0
+    commits: tuple[Commit, ...] = ()
+    refused: str = ""
+
+
+class Bus(Protocol):
+    """What a room sees of the router."""
+
+    def publish(self, message: Message) -> Receipt:
+        """Authorise, match and deliver, synchronously."""
+        ...
+
+    def attach(self, target: str, subscriber: Subscriber) -> None:
+        """Be the receiver for a route target: "function:NAME", "camera:NAME", "cloud", "shadow"."""
+        ...
+
+    def detach(self, target: str, subscriber: Subscriber) -> None:
+        """Stop receiving for the target, if `subscriber` still holds it."""
+        ...
+
+    def subscribe(
+        self,
+        subscriber: Subscriber,
+        topic_filter: str,
+        qos: int,
+        *,
+        no_local: bool = False,
+        retain_as_published: bool = False,
+    ) -> bool:
+        """Ask for messages; False when no route could ever deliver one (SUBACK 0x87)."""
+        ...
+
+    def unsubscribe(self, subscriber: Subscriber, topic_filter: str) -> bool:
+        """Take a subscription back; False when there was none."""
+        ...
+
+    def unsubscribe_all(self, subscriber: Subscriber) -> None:
+        """Forget everything that this subscriber asked for."""
+        ...
+
+
+class CloudLink(Protocol):
+    """The connection to the cloud, for rooms that speak with a service there (shadow sync)."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the link is up now."""
+        ...
+
+    def watch(self, changed: Callable[[bool], None]) -> Callable[[], None]:
+        """Call `changed(connected)` at each change, on the loop. Gives the function that ends it."""
+        ...
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Publish at QoS 1 past the outbox; returns after the cloud's PUBACK.
+
+        Raises TransientCloudError when offline or cut, PermanentCloudError when refused.
+        """
+        ...
+
+    async def subscribe(self, topic_filter: str, receive: Callable[[str, bytes], Commit | None]) -> None:
+        """Hand messages on the filter to `receive(topic, payload)`; acknowledged after its Commit.
+
+        Lasts until the link goes down: subscribe again at each connect. Raises as `publish`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """A device in the registry: who holds which certificates (SHA-256 of the DER, hex)."""
+
+    name: str
+    fingerprints: tuple[str, ...]
+    revoked: tuple[str, ...]
+    added_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """What `device add` hands out, PEM. `key` is empty when the device made its own."""
+
+    name: str
+    certificate: bytes
+    key: bytes
+    ca: bytes
+
+
+class Devices(Protocol):
+    """The registry, for the control API."""
+
+    async def add(self, name: str, csr: bytes = b"") -> IssuedCertificate:
+        """Issue a certificate for `name`, for a new key or for the key of `csr` (PEM)."""
+        ...
+
+    async def revoke(self, name: str) -> DeviceRecord:
+        """Revoke every certificate of `name` and close its sessions now."""
+        ...
+
+    def records(self) -> Sequence[DeviceRecord]:
+        """All devices, by name."""
+        ...
+
+
+class Units(Protocol):
+    """The running units, for deployments."""
+
+    async def activate(self, active: ActiveGroup, units: Sequence[str]) -> None:
+        """Make `active` the group that runs and replace the named units, in order.
+
+        Returns when each replaced unit is ready or known broken.
+        """
+        ...
+
+    def active(self) -> ActiveGroup:
+        """The group that runs now."""
+        ...
+
+
+class Statuses(Protocol):
+    """What every unit says of itself, for the control API."""
+
+    def statuses(self) -> Mapping[str, Mapping[str, object]]:
+        """Unit name -> state, restarts, reason and the service's own status."""
+        ...

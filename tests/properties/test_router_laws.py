@@ -1,0 +1,72 @@
+"""The laws of topics and of the subscription table, against a naive matcher."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecore.base.topic import bind, check_filter, check_topic, intersects, matches
+from edgecore.router.subscriptions import Subscription, SubscriptionTable
+
+LEVELS = st.sampled_from(["a", "b", "", "$x"])
+TOPICS = st.lists(LEVELS, min_size=1, max_size=4).map("/".join).filter(bool)
+FILTERS = st.builds(
+    lambda levels, rest: "/".join(levels + (["#"] if rest else [])),
+    st.lists(st.sampled_from(["a", "b", "", "$x", "+"]), min_size=1, max_size=4),
+    st.booleans(),
+).filter(bool)
+
+
+class Someone:
+    principal = None
+
+    def deliver(self, message, qos, retain):
+        return None
+
+
+@given(st.lists(FILTERS, max_size=8), TOPICS)
+def test_the_trie_equals_the_naive_matcher(filters, topic):
+    table = SubscriptionTable()
+    someone = Someone()
+    for each in filters:
+        table.add(Subscription(someone, check_filter(each), 0))
+    assert sorted(each.topic_filter for each in table.match(topic)) == sorted(
+        {each for each in filters if matches(each, topic)}
+    )
+
+
+@given(st.lists(FILTERS, max_size=8))
+def test_adding_and_removing_all_leaves_nothing(filters):
+    table = SubscriptionTable()
+    someone = Someone()
+    for each in filters:
+        table.add(Subscription(someone, each, 0))
+    assert len(table) == len(set(filters))
+    table.remove_all(someone)
+    assert len(table) == 0
+    assert list(table) == []
+
+
+@given(FILTERS, FILTERS, TOPICS)
+def test_two_filters_that_share_a_topic_intersect(first, second, topic):
+    if matches(first, topic) and matches(second, topic):
+        assert intersects(first, second)
+    assert intersects(first, second) == intersects(second, first)
+
+
+@given(FILTERS, FILTERS)
+def test_filters_that_intersect_share_some_topic(first, second):
+    if not intersects(first, second):
+        return
+    one, other = first.split("/"), second.split("/")
+    length = max(len(one), len(other))
+    levels = []
+    for index in range(length):
+        named = [side[index] for side in (one, other) if index < len(side) and side[index] not in ("+", "#")]
+        levels.append(named[0] if named else "a")
+    candidates = ["/".join(levels[:cut]) for cut in range(1, length + 1)]
+    assert any(each and matches(first, each) and matches(second, each) for each in candidates)
+
+
+@given(TOPICS)
+def test_binding_a_name_gives_a_filter_that_matches_it(topic):
+    assert matches(bind("${thing}/x", thing="t"), "t/x")
+    assert check_topic(topic) == topic

@@ -1,0 +1,307 @@
+from edgecore.base import identity
+from edgecore.base.clock import ManualClock
+from edgecore.base.commit import Commit
+from edgecore.base.errors import RefusedError
+from edgecore.base.group import DeviceSpec, Row
+from edgecore.base.message import Message
+from edgecore.router import Router
+
+NORTH = identity.device("loop-north")
+SOUTH = identity.device("loop-south")
+
+
+class Receiver:
+    """A subscriber that writes down what it is handed."""
+
+    def __init__(self, principal, commit=None, refuse=False):
+        self.principal = principal
+        self.commit = commit
+        self.refuse = refuse
+        self.got = []
+
+    def deliver(self, message, qos, retain):
+        if self.refuse:
+            raise RefusedError("full")
+        self.got.append((message, qos, retain))
+        return self.commit
+
+
+def router(*rows, devices=("loop-north", "loop-south"), **kept):
+    made = Router(ManualClock(), **kept)
+    made.set_rows(rows, {name: DeviceSpec(name, name) for name in devices})
+    return made
+
+
+def row(source, topic, *targets, **more):
+    return Row((source,), (topic,), targets, **more)
+
+
+def message(topic, sender=NORTH, payload=b"x", qos=0, **more):
+    return Message(topic, payload, qos, sender, **more)
+
+
+def test_without_a_route_nothing_flows_and_the_denial_is_counted():
+    bus = router()
+    receipt = bus.publish(message("dt/loop-north/count"))
+    assert not receipt.allowed
+    assert bus.status()["denied"] == {"device:loop-north": 1}
+
+
+def test_a_row_delivers_to_a_port_and_binds_the_publishers_thing():
+    bus = router(row("device:*", "dt/${thing}/#", "cloud"))
+    cloud = Receiver(identity.CLOUD)
+    bus.attach("cloud", cloud)
+    assert bus.publish(message("dt/loop-north/count", qos=1)).receivers == 1
+    assert not bus.publish(message("dt/loop-south/count", qos=1)).allowed
+    assert [(each.topic, qos) for each, qos, _ in cloud.got] == [("dt/loop-north/count", 1)]
+
+
+def test_device_to_device_needs_the_row_and_the_subscription():
+    bus = router(row("device:loop-north", "a/b", "device:loop-south"))
+    south = Receiver(SOUTH)
+    assert bus.subscribe(south, "a/#", 1)
+    assert not bus.subscribe(Receiver(NORTH), "a/#", 1)
+    bus.publish(message("a/b", qos=1))
+    assert [(each.payload, qos) for each, qos, _ in south.got] == [(b"x", 1)]
+    assert not bus.publish(message("a/b", sender=SOUTH)).allowed
+
+
+def test_nothing_is_delivered_after_unsubscribe_returns():
+    bus = router(row("device:*", "#", "device:*"))
+    south = Receiver(SOUTH)
+    bus.subscribe(south, "a/b", 0)
+    bus.publish(message("a/b"))
+    assert bus.unsubscribe(south, "a/b")
+    assert not bus.unsubscribe(south, "a/b")
+    bus.publish(message("a/b"))
+    assert len(south.got) == 1
+
+
+def test_overlapping_subscriptions_deliver_once_at_the_highest_qos():
+    bus = router(row("device:*", "#", "device:*", qos=1))
+    south = Receiver(SOUTH)
+    bus.subscribe(south, "a/#", 0)
+    bus.subscribe(south, "a/+", 2)
+    bus.publish(message("a/b", qos=2))
+    assert [qos for _, qos, _ in south.got] == [1]
+
+
+def test_several_rows_deliver_once_per_target():
+    bus = router(row("device:*", "a/#", "cloud", qos=0), row("device:*", "a/b", "cloud", qos=1))
+    cloud = Receiver(identity.CLOUD)
+    bus.attach("cloud", cloud)
+    bus.publish(message("a/b", qos=1))
+    assert [qos for _, qos, _ in cloud.got] == [1]
+
+
+def test_no_local_keeps_the_publishers_own_message_away():
+    bus = router(row("device:*", "a", "device:*"))
+    north = Receiver(NORTH)
+    bus.subscribe(north, "a", 0, no_local=True)
+    bus.publish(message("a"))
+    bus.subscribe(north, "a", 0)
+    bus.publish(message("a"))
+    assert len(north.got) == 1
+
+
+def test_the_receipt_carries_each_commit_once():
+    commit = Commit()
+    bus = router(row("device:*", "a", "cloud", "function:f"))
+    bus.attach("cloud", Receiver(identity.CLOUD, commit))
+    bus.attach("function:f", Receiver(identity.function("f"), commit))
+    assert bus.publish(message("a", qos=1)).commits == (commit,)
+
+
+def test_a_refusing_receiver_does_not_keep_the_message_from_the_others():
+    bus = router(row("device:*", "a", "cloud", "function:f"))
+    cloud = Receiver(identity.CLOUD)
+    bus.attach("function:f", Receiver(identity.function("f"), refuse=True))
+    bus.attach("cloud", cloud)
+    receipt = bus.publish(message("a", qos=1))
+    assert receipt.refused == "full"
+    assert len(cloud.got) == 1
+
+
+def test_a_target_where_nobody_receives_is_refused_at_qos_1_and_counted_at_qos_0():
+    bus = router(row("device:*", "a", "function:f"))
+    assert bus.publish(message("a", qos=1)).refused == "function:f is not running"
+    assert bus.publish(message("a", qos=0)).refused == ""
+    assert bus.status()["refused"] == {"function:f is not running": 2}
+
+
+def test_detach_only_removes_the_one_who_holds_the_port():
+    bus = router(row("device:*", "a", "cloud"))
+    old, new = Receiver(identity.CLOUD), Receiver(identity.CLOUD)
+    bus.attach("cloud", old)
+    bus.attach("cloud", new)
+    bus.detach("cloud", old)
+    bus.publish(message("a"))
+    assert len(new.got) == 1
+    bus.detach("cloud", new)
+    assert bus.status()["ports"] == []
+
+
+def test_a_row_may_rename_and_expire():
+    bus = router(row("device:*", "dt/${thing}/a", "cloud", as_topic="site/${thing}/a", expiry=5.0))
+    cloud = Receiver(identity.CLOUD)
+    bus.attach("cloud", cloud)
+    bus.publish(message("dt/loop-north/a"))
+    ((got, _, _),) = cloud.got
+    assert got.topic == "site/loop-north/a"
+    assert got.expires_at == ManualClock().now() + 5.0
+
+
+def test_a_message_from_the_cloud_reaches_the_thing_that_its_topic_names():
+    bus = router(row("cloud", "cmd/${thing}/#", "device:*"))
+    north, south = Receiver(NORTH), Receiver(SOUTH)
+    assert bus.subscribe(north, "cmd/loop-north/#", 1)
+    assert not bus.subscribe(south, "cmd/loop-north/#", 1)
+    assert bus.subscribe(south, "cmd/loop-south/#", 1)
+    bus.publish(message("cmd/loop-north/go", sender=identity.CLOUD))
+    assert len(north.got) == 1
+    assert south.got == []
+
+
+def test_the_cloud_is_never_sent_its_own_message():
+    bus = router(row("cloud", "a", "cloud", "function:f"))
+    cloud, function = Receiver(identity.CLOUD), Receiver(identity.function("f"))
+    bus.attach("cloud", cloud)
+    bus.attach("function:f", function)
+    bus.publish(message("a", sender=identity.CLOUD))
+    assert cloud.got == []
+    assert len(function.got) == 1
+
+
+def test_own_shadow_topics_need_no_row():
+    bus = router()
+    shadow = Receiver(identity.SHADOW)
+    bus.attach("shadow", shadow)
+    north, south = Receiver(NORTH), Receiver(SOUTH)
+    assert bus.subscribe(north, "$aws/things/loop-north/shadow/update/delta", 1)
+    assert not bus.subscribe(south, "$aws/things/loop-north/shadow/update/delta", 1)
+    assert bus.publish(message("$aws/things/loop-north/shadow/update", qos=1)).receivers == 1
+    assert not bus.publish(message("$aws/things/loop-south/shadow/update")).allowed
+    bus.publish(message("$aws/things/loop-north/shadow/update/delta", sender=identity.SHADOW, qos=1))
+    assert len(north.got) == 1
+
+
+def test_an_operator_reads_all_that_flows_and_publishes_as_any_source():
+    bus = router(row("device:*", "dt/${thing}/#", "cloud"), row("camera:c", "c/x", "device:loop-north"))
+    cloud = Receiver(identity.CLOUD)
+    bus.attach("cloud", cloud)
+    eye = Receiver(identity.operator("root"))
+    assert bus.subscribe(eye, "#", 1)
+    bus.publish(message("dt/loop-north/a"))
+    bus.publish(message("dt/anything/b", sender=identity.operator("root")))
+    bus.publish(message("c/x", sender=identity.camera("c")))
+    assert not bus.publish(message("unrouted", sender=identity.operator("root"))).allowed
+    assert [each.topic for each, _, _ in eye.got] == ["dt/loop-north/a", "dt/anything/b", "c/x"]
+    assert len(cloud.got) == 2
+
+
+def test_functions_may_subscribe_to_nothing_by_filter():
+    assert not router().subscribe(Receiver(identity.function("f")), "a", 0)
+
+
+class Keeper:
+    def __init__(self):
+        self.kept = {}
+
+    def save(self, message):
+        self.kept[message.topic] = message
+        return Commit()
+
+    def erase(self, topic):
+        self.kept.pop(topic)
+        return Commit()
+
+
+def test_retained_messages_are_kept_durably_given_to_new_subscribers_and_erased():
+    keeper = Keeper()
+    bus = router(row("device:*", "a/#", "device:*", qos=1), keeper=keeper)
+    receipt = bus.publish(message("a/b", qos=1, retain=True))
+    assert len(receipt.commits) == 1
+    owed = bus.retained_for(Receiver(SOUTH), "a/+")
+    assert [(each.topic, cap) for each, cap in owed] == [("a/b", 1)]
+    bus.publish(message("a/b", payload=b"", qos=1, retain=True))
+    assert bus.retained_for(Receiver(SOUTH), "a/+") == []
+    assert keeper.kept == {}
+
+
+def test_retained_messages_obey_routes_at_the_time_of_subscribing():
+    bus = router(row("device:*", "a", "device:*"), retained=[message("a", retain=True)])
+    assert len(bus.retained_for(Receiver(SOUTH), "#")) == 1
+    bus.set_rows([], {})
+    assert bus.retained_for(Receiver(SOUTH), "#") == []
+
+
+def test_an_expired_retained_message_is_not_given():
+    bus = router(row("device:*", "a", "device:*"))
+    bus.publish(message("a", retain=True, expires_at=ManualClock().now()))
+    assert bus.retained_for(Receiver(SOUTH), "a") == []
+
+
+def test_reserved_topics_are_never_retained():
+    bus = router()
+    bus.attach("shadow", Receiver(identity.SHADOW))
+    bus.publish(message("$aws/things/loop-north/shadow/update", retain=True))
+    assert bus.status()["retained"] == 0
+
+
+def test_retain_as_published_keeps_the_flag():
+    bus = router(row("device:*", "a", "device:*"))
+    plain, rap = Receiver(SOUTH), Receiver(NORTH)
+    bus.subscribe(plain, "a", 0)
+    bus.subscribe(rap, "a", 0, retain_as_published=True)
+    bus.publish(message("a", retain=True))
+    assert [flag for _, _, flag in plain.got + rap.got] == [False, True]
+
+
+def test_full_retained_store_refuses(monkeypatch):
+    monkeypatch.setattr("edgecore.router.retained.MAX_RETAINED", 1)
+    bus = router(row("device:*", "#", "device:*"))
+    assert bus.publish(message("a", qos=1, retain=True)).refused == ""
+    assert "retained messages are full" in bus.publish(message("b", qos=1, retain=True)).refused
+    assert bus.publish(message("a", qos=1, retain=True)).refused == ""
+
+
+def test_plans_are_memoised_until_something_changes(monkeypatch):
+    monkeypatch.setattr("edgecore.router.router.MAX_PLANS", 1)
+    bus = router(row("device:*", "#", "device:*"))
+    plan = bus.plan_for(NORTH, "a")
+    assert bus.plan_for(NORTH, "a") is plan
+    assert plan.plain
+    generation = bus.generation
+    bus.plan_for(NORTH, "b")
+    assert bus.plan_for(NORTH, "a") is not plan
+    bus.subscribe(Receiver(SOUTH), "a", 0)
+    assert bus.generation > generation
+    assert bus.plan_for(NORTH, "a").deliveries
+
+
+def test_a_plan_with_a_port_or_a_change_is_not_plain():
+    bus = router(row("device:*", "a", "cloud"), row("device:*", "b", "device:*", as_topic="c"))
+    bus.attach("cloud", Receiver(identity.CLOUD))
+    bus.subscribe(Receiver(SOUTH), "c", 0)
+    assert not bus.plan_for(NORTH, "a").plain
+    assert not bus.plan_for(NORTH, "b").plain
+
+
+def test_denials_of_many_principals_are_counted_in_bounded_memory(monkeypatch):
+    monkeypatch.setattr("edgecore.router.router.MAX_DENIED", 2)
+    bus = router()
+    for index in range(4):
+        bus.publish(message("a", sender=identity.device(f"d{index}")))
+    assert bus.status()["denied"] == {"device:d0": 1, "device:d1": 1, "other": 2}
+
+
+def test_unsubscribe_all_forgets_everything():
+    bus = router(row("device:*", "#", "device:*"))
+    south = Receiver(SOUTH)
+    bus.subscribe(south, "a", 0)
+    bus.subscribe(south, "b/#", 0)
+    bus.unsubscribe_all(south)
+    bus.unsubscribe_all(south)
+    bus.publish(message("a"))
+    assert south.got == []
+    assert bus.status()["subscriptions"] == 0

@@ -1,0 +1,54 @@
+from edgecore.router.subscriptions import Subscription, SubscriptionTable
+
+
+class Someone:
+    principal = None
+
+    def deliver(self, message, qos, retain):
+        return None
+
+
+def filters(table, topic):
+    return sorted(each.topic_filter for each in table.match(topic))
+
+
+def test_matching_by_level_and_wildcards():
+    table = SubscriptionTable()
+    someone = Someone()
+    for each in ("a", "a/b", "a/+", "a/#", "+/b", "#", "+"):
+        table.add(Subscription(someone, each, 0))
+    assert filters(table, "a/b") == ["#", "+/b", "a/#", "a/+", "a/b"]
+    assert filters(table, "a") == ["#", "+", "a", "a/#"]
+    assert filters(table, "a/b/c") == ["#", "a/#"]
+
+
+def test_first_level_wildcards_never_match_reserved_topics():
+    table = SubscriptionTable()
+    someone = Someone()
+    for each in ("#", "+/x", "$SYS/#", "$SYS/+"):
+        table.add(Subscription(someone, each, 0))
+    assert filters(table, "$SYS/x") == ["$SYS/#", "$SYS/+"]
+
+
+def test_adding_again_replaces():
+    table = SubscriptionTable()
+    someone = Someone()
+    table.add(Subscription(someone, "a", 0))
+    table.add(Subscription(someone, "a", 1))
+    assert [each.qos for each in table.match("a")] == [1]
+    assert len(table) == 1
+    assert [each.qos for each in table] == [1]
+
+
+def test_removal_leaves_no_node():
+    table = SubscriptionTable()
+    first, second = Someone(), Someone()
+    table.add(Subscription(first, "a/b/c", 0))
+    table.add(Subscription(first, "a/b", 0))
+    table.add(Subscription(second, "a/b", 0))
+    assert not table.remove(second, "nothing")
+    assert table.remove_all(first)
+    assert not table.remove_all(first)
+    assert table.remove(second, "a/b")
+    assert len(table) == 0
+    assert table._root.children == {}
