@@ -1,0 +1,28 @@
+"""THE CELLAR: one SQLite database with its writer thread, and dictionaries on sqlitedict.
+
+The only home of both. Rooms see works, queues and bytes; SQLite's errors stay inside as StoreError.
+"""
+
+from edgecore.store.bounds import QueueBounds
+from edgecore.store.database import Database, durable
+from edgecore.store.dictionary import Dictionary
+from edgecore.store.envelope import decode_message, encode_message
+from edgecore.store.lock import StoreLock
+from edgecore.store.memory import MemoryQueue
+from edgecore.store.queue import DurableQueue
+from edgecore.store.retained import RetainedStore
+from edgecore.store.settings import StoreSettings
+
+__all__ = [
+    "Database",
+    "Dictionary",
+    "DurableQueue",
+    "MemoryQueue",
+    "QueueBounds",
+    "RetainedStore",
+    "StoreLock",
+    "StoreSettings",
+    "decode_message",
+    "durable",
+    "encode_message",
+]

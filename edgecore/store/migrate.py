@@ -1,0 +1,58 @@
+"""Numbered, immutable schema steps per room, kept in the table `migrations`.
+
+A step that has run is never edited: its digest is kept, and a changed one is refused. Rooms give their
+steps as SQL text; each step may hold several statements.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from edgecore.base.errors import StoreError
+
+TABLE: Final = """
+CREATE TABLE IF NOT EXISTS migrations (
+  room TEXT NOT NULL, step INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (room, step)
+) WITHOUT ROWID
+"""
+
+
+def migrate(connection: sqlite3.Connection, room: str, steps: Sequence[str]) -> None:
+    """Run the steps of `room` that have not run yet, inside the caller's transaction.
+
+    Raises StoreError when a step was changed after it ran, or the file has more steps than we know.
+    """
+    connection.execute(TABLE)
+    rows = connection.execute("SELECT step, digest FROM migrations WHERE room = ? ORDER BY step", (room,))
+    applied = dict(rows.fetchall())
+    if len(applied) > len(steps):
+        raise StoreError(
+            f"database: room {room!r} has {len(applied)} schema steps, this version knows {len(steps)}: "
+            "it was written by a newer edgecore; install that version or start with a new state folder"
+        )
+    for number, step in enumerate(steps, start=1):
+        digest = hashlib.sha256(step.encode()).hexdigest()
+        if number not in applied:
+            _apply(connection, room, number, step, digest)
+        elif applied[number] != digest:
+            raise StoreError(f"database: schema step {number} of room {room!r} was changed after it ran")
+
+
+def _apply(connection: sqlite3.Connection, room: str, number: int, step: str, digest: str) -> None:
+    for statement in statements(step):
+        connection.execute(statement)
+    connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (room, number, digest))
+
+
+def statements(script: str) -> Iterator[str]:
+    """The single statements of a script. `executescript` would commit the caller's transaction."""
+    start = 0
+    for end, character in enumerate(script, start=1):
+        if character == ";" and sqlite3.complete_statement(script[start:end]):
+            yield script[start:end].strip()
+            start = end
+    if script[start:].strip():
+        yield script[start:].strip()

@@ -1,0 +1,208 @@
+"""DurableQueue: records in order on disk, bounded, acknowledged one by one.
+
+All queues share one table, clustered by (queue, id), so that a queue's records lie together. What is
+appended or acknowledged in one turn of the loop goes to disk as one work. Must not know what a record
+means.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from edgecore.base.commit import Commit
+from edgecore.base.errors import RefusedError, StoreError
+from edgecore.store.batch import Batch, Batcher
+from edgecore.store.bounds import FAILED, REFUSED, QueueBounds, evict, make_room
+from edgecore.store.database import Database, durable
+from edgecore.store.ledger import Ledger
+
+Record = bytes  # a name of its own: the queues have a property called `bytes`
+
+ROOM: Final = "store.queue"
+SCHEMA: Final = (
+    """
+    CREATE TABLE queues (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL);
+    CREATE TABLE queue_records (
+      queue INTEGER NOT NULL, id INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (queue, id)
+    ) WITHOUT ROWID;
+    """,
+)
+# Ids grow also across restarts without a write per append: each opening begins a new block of them.
+# 2^44 ids last 5 years at 100,000 a second, and 2^19 openings fit in SQLite's signed 64 bits.
+IDS_PER_OPENING: Final = 2**44
+# Rows read at a time when a queue is opened: other rooms' works run in between.
+OPENING_ROWS: Final = 50_000
+
+OPENED: Final = """
+INSERT INTO queues (name, epoch) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1
+"""
+SIZES: Final = "SELECT id, length(record) FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
+INSERT: Final = "INSERT INTO queue_records (queue, id, record) VALUES (?, ?, ?)"
+DELETE: Final = "DELETE FROM queue_records WHERE queue = ? AND id = ?"
+PEEK: Final = "SELECT id, record FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of one turn. Evictions ride with the appends that caused them, after them."""
+
+    inserts: list[tuple[int, int, Record]] = field(default_factory=list)
+    deletes: list[tuple[int, int]] = field(default_factory=list)
+
+
+def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
+    if rows.inserts:
+        connection.executemany(INSERT, rows.inserts)
+    if rows.deletes:
+        connection.executemany(DELETE, rows.deletes)
+
+
+class DurableQueue:
+    """A queue on disk. `dropped` counts, by reason, what was not kept since it was opened."""
+
+    def __init__(self, database: Database, name: str, bounds: QueueBounds) -> None:
+        self.name = name
+        self.dropped: dict[str, int] = {}
+        self._database = database
+        self._bounds = bounds
+        self._ledger = Ledger()
+        self._owed: set[int] = set()  # deletions that the disk has not taken yet; tried again with the next
+        self._appends = Batcher(database, _Rows, _apply)
+        self._acks = Batcher(database, _Rows, _apply, frees=True)
+        self._key = 0
+        self._next = 0
+
+    @property
+    def count(self) -> int:
+        """Records held."""
+        return self._ledger.count
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the records held."""
+        return self._ledger.bytes
+
+    async def open(self) -> None:
+        """Find what an earlier run left. Raises StoreError. Call once, before anything else."""
+        await self._database.migrate(ROOM, SCHEMA)
+        await durable(self._database.write(self._begin))
+        self._key, epoch = await self._database.read(self._identify)
+        self._next = epoch * IDS_PER_OPENING
+        after = 0
+        while rows := await self._database.read(partial(self._sizes, after)):
+            for identifier, size in rows:
+                self._ledger.add(identifier, size)
+            after = rows[-1][0]
+        self._keep_bounds()
+
+    def append(self, record: Record) -> tuple[int, Commit]:
+        """Add a record; gives its id (ids strictly grow) and the Commit that makes it durable.
+
+        Raises RefusedError when the queue is full and its rule is "refuse", when the record alone is
+        above the bound, or when too many works wait for the disk.
+        """
+        self._check_open()
+        batch = self._join_appends()
+        evicted = make_room(self._ledger, self._bounds, self.name, len(record), self.dropped)
+        identifier = self._next
+        self._next += 1
+        self._ledger.add(identifier, len(record))
+        batch.rows.inserts.append((self._key, identifier, record))
+        batch.rows.deletes += [(self._key, old) for old in evicted]
+        if len(batch.rows.inserts) == 1:
+            batch.commit.when_done(partial(self._appended, batch.rows))
+        return identifier, batch.commit
+
+    async def peek(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, Record]]:
+        """Up to `limit` records with ids above `after`, in order: `max_bytes` together, at least one."""
+        self._check_open()
+        rows = await self._database.read(partial(self._peek, after, limit, max_bytes))
+        return [row for row in rows if row[0] in self._ledger]
+
+    def ack(self, ids: Iterable[int]) -> Commit:
+        """Delete records; unknown ids are ignored. Never refused, also not on a full disk."""
+        self._check_open()
+        rows = [(self._key, identifier) for identifier in ids if self._ledger.remove(identifier)]
+        rows += [(self._key, identifier) for identifier in self._owed]
+        self._owed.clear()
+        young = self._appends.open()
+        if young is not None and young.rows.inserts and any(row >= young.rows.inserts[0][:2] for row in rows):
+            # Appended in this very turn: the deletion must come after the insertion.
+            young.rows.deletes += rows
+            return young.commit
+        return self._delete(rows)
+
+    def _delete(self, rows: list[tuple[int, int]]) -> Commit:
+        if not rows:
+            done = Commit()
+            done.resolve()
+            return done
+        batch = self._acks.join()
+        batch.rows.deletes += rows
+        if len(batch.rows.deletes) == len(rows):
+            batch.commit.when_done(partial(self._deleted, batch.rows))
+        return batch.commit
+
+    def _join_appends(self) -> Batch[_Rows]:
+        try:
+            return self._appends.join()
+        except RefusedError:
+            self._count(REFUSED, 1)
+            raise
+
+    def _appended(self, rows: _Rows, error: Exception | None) -> None:
+        if error is not None:
+            lost = sum(self._ledger.remove(identifier) for _, identifier, _ in rows.inserts)
+            self._count(FAILED, lost)
+        self._deleted(rows, error)
+
+    def _deleted(self, rows: _Rows, error: Exception | None) -> None:
+        if error is not None:
+            self._owed.update(identifier for _, identifier in rows.deletes)
+
+    def _keep_bounds(self) -> None:
+        """Bounds may have shrunk since the last run; the rule "refuse" keeps what it has."""
+        if self._bounds.overflow == "drop-oldest":
+            evicted = evict(self._ledger, self._bounds, 0, self.dropped, records=0)
+            self._delete([(self._key, identifier) for identifier in evicted])
+
+    def _count(self, reason: str, number: int) -> None:
+        if number:
+            self.dropped[reason] = self.dropped.get(reason, 0) + number
+
+    def _check_open(self) -> None:
+        if not self._key:
+            raise StoreError(f"queue {self.name}: used before it was opened")
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        connection.execute(OPENED, (self.name,))
+
+    def _identify(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        key, epoch = connection.execute(
+            "SELECT key, epoch FROM queues WHERE name = ?", (self.name,)
+        ).fetchone()
+        return key, epoch
+
+    def _sizes(self, after: int, connection: sqlite3.Connection) -> list[tuple[int, int]]:
+        return connection.execute(SIZES, (self._key, after, OPENING_ROWS)).fetchall()
+
+    def _peek(
+        self, after: int, limit: int, max_bytes: int, connection: sqlite3.Connection
+    ) -> list[tuple[int, Record]]:
+        return take(connection.execute(PEEK, (self._key, after, limit)), max_bytes)
+
+
+def take(rows: Iterable[tuple[int, Record]], max_bytes: int) -> list[tuple[int, Record]]:
+    """The first rows whose records are at most `max_bytes` together, but at least one."""
+    taken: list[tuple[int, Record]] = []
+    total = 0
+    for identifier, record in rows:
+        total += len(record)
+        if taken and total > max_bytes:
+            break
+        taken.append((identifier, record))
+    return taken

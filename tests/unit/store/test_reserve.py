@@ -1,0 +1,25 @@
+from edgecore.store.reserve import Reserve
+
+
+def test_real_blocks_are_held_and_given_back(tmp_path):
+    reserve = Reserve(tmp_path / "r", 64 * 1024)
+    assert reserve.hold()
+    assert reserve.hold()
+    assert (tmp_path / "r").stat().st_blocks * 512 >= 64 * 1024
+    assert reserve.release()
+    assert not reserve.release()
+    assert not (tmp_path / "r").exists()
+
+
+def test_no_room(tmp_path):
+    reserve = Reserve(tmp_path / "r", 2**62)
+    assert not reserve.hold()
+    assert not reserve.held
+    assert not (tmp_path / "r").exists()
+
+
+def test_none_wanted(tmp_path):
+    reserve = Reserve(tmp_path / "r", 0)
+    assert reserve.hold()
+    assert not (tmp_path / "r").exists()
+    assert reserve.release()
