@@ -194,8 +194,9 @@ def test_an_operator_reads_all_that_flows_and_publishes_as_any_source():
     bus.publish(message("dt/loop-north/a"))
     bus.publish(message("dt/anything/b", sender=identity.operator("root")))
     bus.publish(message("c/x", sender=identity.camera("c")))
-    assert not bus.publish(message("unrouted", sender=identity.operator("root"))).allowed
-    assert [each.topic for each, _, _ in eye.got] == ["dt/loop-north/a", "dt/anything/b", "c/x"]
+    assert bus.publish(message("unrouted", sender=identity.operator("root"))).receivers == 1
+    assert not bus.publish(message("unrouted")).allowed
+    assert [each.topic for each, _, _ in eye.got] == ["dt/loop-north/a", "dt/anything/b", "c/x", "unrouted"]
     assert len(cloud.got) == 2
 
 
@@ -233,6 +234,7 @@ def test_retained_messages_obey_routes_at_the_time_of_subscribing():
     assert len(bus.retained_for(Receiver(SOUTH), "#")) == 1
     bus.set_rows([], {})
     assert bus.retained_for(Receiver(SOUTH), "#") == []
+    assert len(bus.retained_for(Receiver(identity.operator("root")), "#")) == 1
 
 
 def test_an_expired_retained_message_is_not_given():

@@ -1,0 +1,150 @@
+"""What every unit says of itself, as Prometheus metrics. A table, and one walk over it. Pure.
+
+Names follow Prometheus' practice: base units, counters end in `_total`. A unit that is down, or does
+not know a value, has no sample; it is never reported as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from edgecore import __version__
+
+Statuses = Mapping[str, Mapping[str, object]]
+Kind = Literal["counter", "gauge"]
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a metric's value stands: the key path in a unit's status.
+
+    With a `label`, the path leads to a table and each of its keys is a value of that label; with
+    `field`, the value is that field of the table's entry.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    unit: str
+    path: tuple[str, ...]
+    label: str = ""
+    field: str = ""
+
+
+def _per_function(name: str, kind: Kind, words: str, field: str) -> Iterator[Source]:
+    yield Source(f"edgecore_function_{name}", kind, words, "lambdas", ("functions",), "function", field)
+
+
+def _per_camera(name: str, kind: Kind, words: str, field: str) -> Iterator[Source]:
+    yield Source(f"edgecore_camera_{name}", kind, words, "inference", ("cameras",), "camera", field)
+
+
+SOURCES: Final = (
+    Source("edgecore_messages_published", "counter", "Messages published.", "router", ("published",)),
+    Source("edgecore_messages_delivered", "counter", "Deliveries to receivers.", "router", ("delivered",)),
+    Source("edgecore_messages_denied", "counter", "No route.", "router", ("denied",), "principal"),
+    Source("edgecore_messages_refused", "counter", "Queue full.", "router", ("refused",), "reason"),
+    Source("edgecore_subscriptions", "gauge", "Subscriptions held.", "router", ("subscriptions",)),
+    Source("edgecore_retained_messages", "gauge", "Retained messages.", "router", ("retained",)),
+    Source("edgecore_listener_connections", "gauge", "Connections open.", "listener", ("connections",)),
+    Source("edgecore_listener_sessions", "gauge", "Sessions held.", "listener", ("sessions",)),
+    Source("edgecore_listener_dropped_messages", "counter", "For slow devices.", "listener", ("dropped",)),
+    Source("edgecore_listener_refused", "counter", "Not let in.", "listener", ("refused",), "reason"),
+    Source("edgecore_store_commits", "counter", "Transactions committed.", "store", ("commits",)),
+    Source("edgecore_store_works", "counter", "Works done in transactions.", "store", ("works",)),
+    Source("edgecore_store_failed_works", "counter", "Works that failed.", "store", ("failed",)),
+    Source("edgecore_store_waiting_works", "gauge", "Works waiting for the disk.", "store", ("waiting",)),
+    Source("edgecore_store_disk_full", "gauge", "1 while the disk is full.", "store", ("disk_full",)),
+    Source("edgecore_shadow_documents", "gauge", "Shadows held.", "shadow", ("documents",)),
+    Source("edgecore_shadow_pending", "gauge", "Shadows not yet synced.", "shadow", ("pending",)),
+    Source("edgecore_shadow_conflicts", "counter", "Conflicts settled.", "shadow", ("conflicts",)),
+    *_per_function("queued_events", "gauge", "Events that wait.", "queued"),
+    *_per_function("queued_bytes", "gauge", "Bytes that wait.", "queued_bytes"),
+    *_per_function("invocations", "counter", "Handler calls.", "invocations"),
+    *_per_function("workers_started", "counter", "Worker processes started.", "workers_started"),
+    *_per_camera("frames", "counter", "Frames seen.", "frames"),
+    *_per_camera("crossings", "counter", "Line crossings counted.", "crossings"),
+    *_per_camera("published_messages", "counter", "Messages published.", "published"),
+    *_per_camera("failed_messages", "counter", "Messages that failed.", "failed"),
+    Source("edgecore_uplink_connected", "gauge", "1 while connected.", "uplink", ("connected",)),
+    Source("edgecore_outbox_messages", "gauge", "Messages that wait.", "uplink", ("outbox", "records")),
+    Source("edgecore_outbox_bytes", "gauge", "Bytes that wait.", "uplink", ("outbox", "bytes")),
+    Source("edgecore_outbox_sent_messages", "counter", "Acknowledged there.", "uplink", ("outbox", "sent")),
+    Source("edgecore_outbox_dropped_messages", "counter", "Lost.", "uplink", ("outbox", "dropped"), "reason"),
+    Source("edgecore_uplink_received_messages", "counter", "From there.", "uplink", ("inbound", "received")),
+    Source("edgecore_uplink_dropped_messages", "counter", "No cloud.", "uplink", ("dropped",), "reason"),
+    Source("edgecore_deployment", "gauge", "The active deployment.", "deployments", ("active",)),
+    Source("edgecore_api_requests", "counter", "Requests to the control API.", "api", ("requests",)),
+)
+
+
+class StatusCollector(Collector):
+    """Gives the metrics of one look at the statuses."""
+
+    def __init__(self, statuses: Statuses, sources: Iterable[Source] = SOURCES) -> None:
+        self._statuses = statuses
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics that have a sample."""
+        info = GaugeMetricFamily("edgecore_info", "Which edgecore this is.", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+        yield from _units(self._statuses)
+        for source in self._sources:
+            samples = list(_samples(source, self._statuses.get(source.unit, {}).get("status")))
+            if samples:
+                yield _family(source, samples)
+
+
+def exposition(statuses: Statuses) -> bytes:
+    """The text that Prometheus reads."""
+    registry = CollectorRegistry()
+    registry.register(StatusCollector(statuses))
+    return generate_latest(registry)
+
+
+def _units(statuses: Statuses) -> Iterator[Metric]:
+    up = GaugeMetricFamily("edgecore_unit_up", "1 while the unit runs.", labels=["unit"])
+    restarts = CounterMetricFamily("edgecore_unit_restarts", "Restarts after a crash.", labels=["unit"])
+    for name, status in statuses.items():
+        up.add_metric([name], float(status.get("state") == "running"))
+        count = status.get("restarts")
+        if isinstance(count, int):
+            restarts.add_metric([name], count)
+    return iter((up, restarts))
+
+
+def _samples(source: Source, status: object) -> Iterator[tuple[str, float]]:
+    """(label's value or "", number) for each sample that the status holds."""
+    found = _at(status, source.path)
+    if not source.label:
+        found = {"": found}
+    if not isinstance(found, Mapping):
+        return
+    for label, value in found.items():
+        number = value.get(source.field) if source.field and isinstance(value, Mapping) else value
+        if isinstance(number, int | float):
+            yield str(label), float(number)
+
+
+def _at(status: object, path: tuple[str, ...]) -> object:
+    for key in path:
+        status = status.get(key) if isinstance(status, Mapping) else None
+    return status
+
+
+def _family(source: Source, samples: list[tuple[str, float]]) -> Metric:
+    made = CounterMetricFamily if source.kind == "counter" else GaugeMetricFamily
+    family = made(source.name, source.help, labels=[source.label] if source.label else [])
+    for label, number in samples:
+        family.add_metric([label] if source.label else [], number)
+    return family

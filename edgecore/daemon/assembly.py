@@ -1,0 +1,197 @@
+"""The one screen that shows the whole house: which units there are, in which order, made of what.
+
+Nothing is decided or caught here. Each factory builds a fresh service from the group that runs now, so
+that replacing a unit is all it takes to let it run something else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecore.api import ApiService
+from edgecore.base.clock import Clock
+from edgecore.base.errors import DeploymentError
+from edgecore.base.group import NO_GROUP, ActiveGroup, DeviceSpec
+from edgecore.base.interfaces import Ready, Service
+from edgecore.config import Config
+from edgecore.daemon.health import Notifier, Watchdog
+from edgecore.daemon.lifecycle import ESSENTIAL, NEVER
+from edgecore.daemon.ports import Announced
+from edgecore.daemon.supervisor import Supervisor, Unit
+from edgecore.deployments import DeploymentsService, restore
+from edgecore.inference import InferenceService
+from edgecore.lambdas import FunctionsService
+from edgecore.listener import ListenerService, TlsFiles
+from edgecore.listener.registry import Registry
+from edgecore.router import Router
+from edgecore.shadow import ShadowService
+from edgecore.store import Database, RetainedStore
+from edgecore.uplink import Link, UplinkService
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What this start was asked for: a local group, whether by force, how often to prove health."""
+
+    group: Path | None = None
+    force: bool = False
+    watchdog: float | None = None
+
+
+class House:
+    """Everything that runs here, and the one place where rooms are handed to each other.
+
+    Implements base Units. `tls`: the server's certificate, its key, and the CA of the devices.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        wanted: Wanted,
+        registry: Registry,
+        tls: TlsFiles,
+        notifier: Notifier,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._wanted = wanted
+        self._registry = registry
+        self._tls = tls
+        self._notifier = notifier
+        self._clock = clock
+        self._db = Database(config.paths.database, config.store, clock)
+        self._link = Link(clock)
+        self._active = NO_GROUP
+        self._router: Router | None = None
+        self._door: ListenerService | None = None
+        registry.on_revoked(lambda _name: self._recheck())
+        self.supervisor = Supervisor(self._units(), clock, random.random)
+
+    def _units(self) -> list[Unit]:
+        """The whole house: it starts in this order and stops in the other, the door first."""
+        return [
+            Unit("store", lambda: self._db, essential=True, policy=NEVER, stop_deadline=10.0),
+            *([Unit("health", self._watchdog)] if self._wanted.watchdog else []),
+            Unit("router", lambda: _Corridor(self), essential=True, policy=NEVER),
+            Unit("shadow", self._shadow),
+            Unit("lambdas", self._functions),
+            Unit("inference", self._inference),
+            Unit("uplink", self._uplink),
+            Unit("deployments", self._deployments),
+            Unit("api", self._api),
+            Unit("listener", self._listener, essential=True, policy=ESSENTIAL),
+        ]
+
+    # What runs --------------------------------------------------------------------------------------
+
+    @property
+    def router(self) -> Router:
+        """The router, from the moment that its unit is ready: the units after it may ask."""
+        if self._router is None:
+            raise AssertionError("the router's unit has not started")
+        return self._router
+
+    def active(self) -> ActiveGroup:
+        """The group that runs now."""
+        return self._active
+
+    async def activate(self, active: ActiveGroup, units: Sequence[str]) -> None:
+        """Let this group run: its routes at once, then the named units, then its devices.
+
+        Raises DeploymentError when a unit does not come up.
+        """
+        self._set(active)
+        for name in units:
+            await self.supervisor.replace(name)
+            status = self.supervisor.statuses()[name]
+            if status["state"] == "broken":
+                raise DeploymentError(name, str(status["reason"]))
+        self._recheck()
+
+    def _recheck(self) -> None:
+        """Let the door close on those who may no longer be in: revoked, or gone from the group."""
+        if self._door is not None:
+            self._door.recheck()
+
+    async def open_corridor(self) -> None:
+        """Make the router, with what it retained, and let the group that ran last run again."""
+        keeper = RetainedStore(self._db)
+        await keeper.open()
+        self._router = Router(self._clock, keeper, await keeper.load())
+        self._set(await restore(self._db, self._config.paths.artifacts))
+
+    def _set(self, active: ActiveGroup) -> None:
+        self._active = active
+        self.router.set_rows(active.group.routes, active.group.devices)
+
+    def _admits(self, device: str) -> DeviceSpec | None:
+        return self._active.group.devices.get(device)
+
+    # What it is made of -----------------------------------------------------------------------------
+
+    def _watchdog(self) -> Service:
+        return Watchdog(self._notifier, self._db, self._wanted.watchdog or 0.0, self._clock)
+
+    def _shadow(self) -> Service:
+        specs = {device.thing: device.shadow for device in self._active.group.devices.values()}
+        return ShadowService(self._config.shadow, specs, self.router, self._db, self._link, self._clock)
+
+    def _functions(self) -> Service:
+        group, root = self._active.group, self._active.root
+        return FunctionsService(
+            self._config.functions,
+            group.functions,
+            root,
+            self.router,
+            self._db,
+            self._clock,
+            self._config.paths.run,
+        )
+
+    def _inference(self) -> Service:
+        group, root = self._active.group, self._active.root
+        return InferenceService(self._config.inference, group.cameras, root, self.router, self._clock)
+
+    def _uplink(self) -> Service:
+        rows = self._active.group.routes
+        return UplinkService(self._config.uplink, rows, self._link, self.router, self._db, self._clock)
+
+    def _deployments(self) -> Service:
+        return DeploymentsService(
+            self._config.deployments,
+            self._db,
+            self,
+            self._config.paths.artifacts,
+            self._wanted.group,
+            force=self._wanted.force,
+            clock=self._clock,
+        )
+
+    def _api(self) -> Service:
+        settings, run = self._config.api, self._config.paths.run
+        return ApiService(settings, self.router, self._registry, self.supervisor, run, self._clock)
+
+    def _listener(self) -> Service:
+        self._door = ListenerService(
+            self._config.listener, self.router, self._registry, self._admits, self._tls, self._clock
+        )
+        return Announced(self._door, self._config.paths.ports)
+
+
+class _Corridor:
+    """The router as a unit: it has no life of its own, but it must be there before what stands on it."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def run(self, ready: Ready) -> None:
+        await self._house.open_corridor()
+        ready()
+        await asyncio.Event().wait()
+
+    def status(self) -> Mapping[str, object]:
+        return self._house.router.status()

@@ -1,0 +1,60 @@
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from edgecore import __version__
+from edgecore.api.metrics import SOURCES, Source, StatusCollector, exposition
+
+
+def samples(statuses):
+    text = exposition(statuses).decode()
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_a_core_without_units_still_says_what_it_is():
+    assert samples({}) == {("edgecore_info", __version__): 1.0}
+
+
+def test_units_are_up_or_not_and_count_their_restarts():
+    found = samples(
+        {"api": {"state": "running", "restarts": 2}, "camera": {"state": "broken", "restarts": 5}}
+    )
+    assert found["edgecore_unit_up", "api"] == 1.0
+    assert found["edgecore_unit_up", "camera"] == 0.0
+    assert found["edgecore_unit_restarts_total", "camera"] == 5.0
+
+
+def test_plain_objects_have_no_restarts():
+    assert ("edgecore_unit_restarts_total", "router") not in samples({"router": {"state": "running"}})
+
+
+def test_values_come_from_the_services_own_status():
+    status = {"published": 7, "denied": {"device:a": 2, 'device:"b"': 1}}
+    found = samples({"router": {"state": "running", "status": status}})
+    assert found["edgecore_messages_published_total",] == 7.0
+    assert found["edgecore_messages_denied_total", "device:a"] == 2.0
+    assert found["edgecore_messages_denied_total", 'device:"b"'] == 1.0
+
+
+@pytest.mark.parametrize("status", [None, {}, {"published": "many"}, {"published": None}, {"denied": 3}])
+def test_what_is_not_known_has_no_sample(status):
+    found = samples({"router": {"state": "running", "status": status}})
+    assert not any(name.startswith("edgecore_messages") for name, *_ in found)
+
+
+def test_a_field_of_each_entry_of_a_table():
+    source = Source("x_frames", "counter", "Frames.", "eye", ("cameras",), "camera", "frames")
+    status = {"cameras": {"north": {"frames": 3}, "south": {"state": "broken"}}}
+    families = list(StatusCollector({"eye": {"status": status}}, [source]).collect())
+    [sample] = families[-1].samples
+    assert (sample.name, sample.labels, sample.value) == ("x_frames_total", {"camera": "north"}, 3.0)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_names_follow_the_convention(source):
+    assert source.name.startswith("edgecore_")
+    assert not source.name.endswith("_total")
+    assert source.help.endswith(".")

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from edgecore.cli import exit_codes
+from edgecore.cli.status import details
+
+NOW = 1_700_000_000.0
+
+
+def unit(state="running", /, **own):
+    return {"state": state, "essential": False, "restarts": 0, "since": NOW - 90, "reason": "", "status": own}
+
+
+def test_a_line_for_each_unit(edgecore, core):
+    core.units = {"store": unit(commits=12), "router": {"state": "running", "status": {"published": 4}}}
+    done = edgecore("status", "--dir", core.folder)
+    assert done.code == 0
+    heading, store, router = done.out.splitlines()
+    assert heading.split() == ["unit", "state", "for", "restarts"]
+    assert store.split() == ["store", "running", "0:01:30", "0", "commits", "12"]
+    assert router.split() == ["router", "running", "published", "4"]
+
+
+def test_a_unit_that_is_down_says_why_and_the_exit_code_tells(edgecore, core):
+    core.units = {"inference": {**unit("broken"), "reason": "no [vision]: pip install edgecore[vision]"}}
+    done = edgecore("status", "--dir", core.folder)
+    assert done.code == exit_codes.FAILED
+    assert "no [vision]: pip install edgecore[vision]" in done.out
+
+
+def test_json_is_all_of_it(edgecore, core):
+    core.units = {"store": unit(commits=12)}
+    answer = json.loads(edgecore("status", "--json", "--dir", core.folder).out)
+    assert answer["units"] == core.units
+    assert set(answer) == {"version", "time", "units"}
+
+
+@pytest.mark.parametrize(
+    ("own", "text"),
+    [
+        ({"commits": 12, "failed": 0, "path": ""}, "commits 12"),
+        ({"connected": True, "full": False, "took": 0.25}, "connected, took 0.25"),
+        ({"denied": {"device:a": 2, "device:b": 1}, "refused": {}, "dropped": {"full": 0}}, "denied 3"),
+        (
+            {"cameras": {"north": {"state": "running", "frames": 3}, "south": {"state": "broken"}}},
+            "north running, south broken",
+        ),
+        ({"names": ["a"], "nothing": None, "queues": {"a": {"records": 1}}}, ""),
+        ({"outbox": {"records": 5, "bytes": 900, "oldest": 1.5, "dropped": {}}}, "outbox 5"),
+        ({"inbound": {"received": 5, "dropped": {}}}, ""),
+        ({"state": "active", "digest": "0" * 64}, "state active"),
+        (
+            {"reason": "no [cloud] in edgecore.toml: what is sent there is dropped"},
+            "no [cloud] in edgecore.toml: what is sent there is dropped",
+        ),
+    ],
+)
+def test_the_words_beside_a_unit(own, text):
+    assert details(unit(**own)) == text
+
+
+def test_a_unit_without_a_status_has_no_words():
+    assert details({"state": "running"}) == ""
