@@ -77,8 +77,9 @@ def _levels_intersect(a: list[str], b: list[str]) -> bool:
     if len(a) == len(b):
         return True
     longer, shorter = (a, b) if len(a) > len(b) else (b, a)
-    # "a/#" also matches its parent "a" (4.7.1.2).
-    return len(longer) == len(shorter) + 1 and longer[-1] == "#"
+    # "a/#" also matches its parent "a" (4.7.1.2); the parent of "/#" would be the empty name, which is none.
+    is_parent = len(longer) == len(shorter) + 1 and longer[-1] == "#"
+    return is_parent and not (len(shorter) == 1 and not longer[0])
 
 
 def bind(pattern: str, **names: str) -> str:

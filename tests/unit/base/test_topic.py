@@ -64,6 +64,8 @@ def test_matching(pattern, name, expected):
         ("$SYS/#", "+/x", False),
         ("a/b/#", "a", False),
         ("a/b/c", "a", False),
+        ("/#", "+", False),
+        ("/#", "+/a", True),
     ],
 )
 def test_intersection(first, second, expected):

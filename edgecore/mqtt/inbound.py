@@ -1,0 +1,95 @@
+"""QoS 1 and 2 from one client: acknowledgements in the order of receipt, QoS 2 identifiers.
+
+An acknowledgement may have to wait for a commit; those behind it then wait too (5, 4.6: PUBACK and
+PUBREC are sent in the order in which the PUBLISH packets came).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from edgecore.base.errors import RemoteProtocolError
+from edgecore.mqtt.reason_codes import ReasonCode
+
+
+class Pending:
+    """One acknowledgement that is owed. `reason_code` is None until it is known."""
+
+    __slots__ = ("packet_id", "qos", "reason_code")
+
+    def __init__(self, packet_id: int, qos: int, reason_code: int | None = None) -> None:
+        self.packet_id = packet_id
+        self.qos = qos
+        self.reason_code = reason_code
+
+
+class Inbound:
+    """What we owe to the client. `receive_maximum` bounds it (5, 3.2.2.3.3)."""
+
+    __slots__ = ("_owed", "_receive_maximum", "_unreleased")
+
+    def __init__(self, receive_maximum: int) -> None:
+        self._receive_maximum = receive_maximum
+        self._owed: deque[Pending] = deque()
+        self._unreleased: dict[int, bool] = {}  # QoS 2 id -> whether its PUBREC was sent
+
+    @property
+    def full(self) -> bool:
+        """Whether as much is unacknowledged as may be."""
+        return len(self._owed) + len(self._unreleased) >= self._receive_maximum
+
+    @property
+    def waiting(self) -> bool:
+        """Whether acknowledgements wait for a commit."""
+        return bool(self._owed)
+
+    def begin(self, packet_id: int) -> bool | None:
+        """Take a QoS 2 PUBLISH: None when it is new, else whether its PUBREC was already sent.
+
+        Raises 0x93 when more are unreleased than were announced. A peer that never releases them is
+        bounded by this in 3.1.1 too, where nothing is announced (facts: CVE-2023-28366 of a peer).
+        """
+        known = self._unreleased.get(packet_id)
+        if known is not None:
+            return known
+        if len(self._unreleased) >= self._receive_maximum:
+            raise receive_maximum_exceeded(self._receive_maximum)
+        self._unreleased[packet_id] = False
+        return None
+
+    def owe(self, packet_id: int, qos: int, reason_code: int | None = None) -> Pending:
+        """Put an acknowledgement in line."""
+        pending = Pending(packet_id, qos, reason_code)
+        self._owed.append(pending)
+        return pending
+
+    def due(self) -> list[Pending]:
+        """The acknowledgements that may be sent now, in order; they leave the line."""
+        ready = []
+        owed = self._owed
+        while owed and owed[0].reason_code is not None:
+            ready.append(owed.popleft())
+        return ready
+
+    def sent(self, packet_id: int, failed: bool) -> None:
+        """Note that the PUBREC of a QoS 2 id went out; a failed one frees the id (5, 4.3.3)."""
+        if failed:
+            self._unreleased.pop(packet_id, None)
+        else:
+            self._unreleased[packet_id] = True
+
+    def release(self, packet_id: int) -> bool:
+        """Take a PUBREL; False when the id is not known."""
+        known = self._unreleased.get(packet_id)
+        if known is False:
+            raise RemoteProtocolError(
+                ReasonCode.PROTOCOL_ERROR, f"PUBREL for packet {packet_id} came before its PUBREC"
+            )
+        return self._unreleased.pop(packet_id, None) is not None
+
+
+def receive_maximum_exceeded(maximum: int) -> RemoteProtocolError:
+    """The error for a peer that sends on without waiting (5, 3.3.4)."""
+    return RemoteProtocolError(
+        ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {maximum} messages are unacknowledged"
+    )

@@ -1,0 +1,372 @@
+"""The server half of one MQTT session over one connection, for 3.1.1 and 5. Sans-IO.
+
+It decides what a packet means in the state the session is in, keeps the packet identifiers, windows and
+acknowledgements, and collects the bytes to send in `outgoing`. It does not know sockets, clocks, TLS,
+who the peer is, or who may do what: `receive` hands back each packet that needs such a decision, and
+the driver answers with accept, refuse, acknowledge, hold and settle, suback, unsuback.
+
+The driver owes it: packets in order, a look at `next_deadline()`, the sending of `take()`, the
+closing of the connection once `state` is OVER, and then the publishing of `will` if there is one.
+
+    WAITING --accept--> LIVE --DISCONNECT, fail, goodbye--> OVER
+       `-----refuse, fail----------------------------------->'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from edgecore.base.errors import RemoteProtocolError
+from edgecore.base.message import Message
+from edgecore.mqtt import packets as p
+from edgecore.mqtt.acceptance import SessionLimits, announcement, granted_keep_alive
+from edgecore.mqtt.codec import decode, encode
+from edgecore.mqtt.images import frame_of, parts_of
+from edgecore.mqtt.inbound import Inbound, Pending, receive_maximum_exceeded
+from edgecore.mqtt.outbound import Outbound
+from edgecore.mqtt.packets import V5, V311
+from edgecore.mqtt.properties import (
+    MAXIMUM_PACKET_SIZE,
+    REASON_STRING,
+    RECEIVE_MAXIMUM,
+    REQUEST_PROBLEM_INFORMATION,
+    SESSION_EXPIRY_INTERVAL,
+    SUBSCRIPTION_IDENTIFIER,
+    TOPIC_ALIAS,
+    PropertyMap,
+)
+from edgecore.mqtt.reason_codes import ReasonCode, v311_return_code
+
+WAITING: Final = "waiting"
+LIVE: Final = "live"
+OVER: Final = "over"
+
+# 5, 3.1.2.10: the server closes after one and a half times the keep alive.
+KEEP_ALIVE_GRACE: Final = 1.5
+# A reason string is for people; it must not make a packet larger than a small client takes.
+MAX_REASON_BYTES: Final = 200
+
+_PUBACK: Final = b"\x40\x02"
+_PUBREC: Final = b"\x50\x02"
+
+
+class ServerSession:
+    """One session. `unsent` counts the bytes in `outgoing`; `last_heard` is the driver's to set."""
+
+    __slots__ = (
+        "_inbound",
+        "_keep_alive",
+        "_limits",
+        "_peer_max_packet",
+        "_problem_information",
+        "client_id",
+        "dropped",
+        "last_heard",
+        "outbound",
+        "outgoing",
+        "state",
+        "unsent",
+        "version",
+        "will",
+    )
+
+    def __init__(self, limits: SessionLimits) -> None:
+        self._limits = limits
+        self._inbound = Inbound(limits.receive_maximum)
+        self._keep_alive = 0
+        self._peer_max_packet = 0  # 0: the client named none
+        self._problem_information = True
+        self.client_id = ""
+        self.version = 0
+        self.state = WAITING
+        self.will: p.Will | None = None
+        self.outbound = Outbound(limits.max_in_flight, limits.max_queued, limits.max_queued_bytes)
+        self.outgoing: list[bytes] = []
+        self.unsent = 0
+        self.dropped = 0
+        self.last_heard = 0.0
+
+    # Packets in ---------------------------------------------------------------------------------
+
+    def receive(self, first_byte: int, body: bytes) -> p.Packet | None:
+        """Take one packet; gives it back when the driver must decide, None when nothing is left to do.
+
+        Handed back are CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE and DISCONNECT. Raises
+        RemoteProtocolError; the driver then calls `fail` with it.
+        """
+        packet = decode(first_byte, body, self.version)
+        act = self._ACTIONS[self.state].get(type(packet))
+        if act is None:
+            name = p.NAMES[first_byte >> 4]
+            raise RemoteProtocolError(
+                ReasonCode.PROTOCOL_ERROR,
+                f"{name} is not for a client to send in a session that is {self.state}",
+            )
+        return act(self, packet)
+
+    def fail(self, error: RemoteProtocolError) -> None:
+        """End the session because the peer broke the protocol: say why, where the version can."""
+        if self.state == WAITING:
+            self.refuse(error.reason_code, str(error))
+        else:
+            self.goodbye(error.reason_code, str(error))
+
+    def _connect(self, packet: p.Connect) -> p.Packet:
+        self.version = packet.version
+        self._problem_information = bool(packet.properties.integer(REQUEST_PROBLEM_INFORMATION, 1))
+        return packet
+
+    def _publish(self, packet: p.Publish) -> p.Packet | None:
+        if packet.properties is not None:
+            _check_publish_properties(packet.properties)
+        if packet.qos == 0:
+            return packet
+        if packet.qos == 2:
+            recorded = self._inbound.begin(packet.packet_id)
+            if recorded is not None:
+                if recorded:
+                    self._send(_PUBREC + packet.packet_id.to_bytes(2, "big"))
+                return None
+        elif self.version == V5 and self._inbound.full:
+            raise receive_maximum_exceeded(self._limits.receive_maximum)
+        return packet
+
+    def _puback(self, packet: p.PubAck) -> None:
+        self.outbound.finished(packet.packet_id, p.PUBACK)
+
+    def _pubrec(self, packet: p.PubRec) -> None:
+        failed = packet.reason_code >= ReasonCode.UNSPECIFIED_ERROR
+        if self.outbound.received(packet.packet_id, failed):
+            self._send(encode(p.PubRel(packet.packet_id), self.version))
+        elif not failed:
+            answer = p.PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
+            self._send(encode(answer, self.version))
+
+    def _pubcomp(self, packet: p.PubComp) -> None:
+        self.outbound.finished(packet.packet_id, p.PUBCOMP)
+
+    def _pubrel(self, packet: p.PubRel) -> None:
+        known = self._inbound.release(packet.packet_id)
+        reason = ReasonCode.SUCCESS if known else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+        self._send(encode(p.PubComp(packet.packet_id, reason), self.version))
+
+    def _subscribe(self, packet: p.Subscribe) -> p.Packet:
+        if SUBSCRIPTION_IDENTIFIER in packet.properties:
+            raise RemoteProtocolError(
+                ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
+                "SUBSCRIBE has a subscription identifier, which CONNACK said is not available",
+            )
+        return packet
+
+    def _unsubscribe(self, packet: p.Unsubscribe) -> p.Packet:
+        return packet
+
+    def _pingreq(self, _packet: p.PingReq) -> None:
+        self._send(b"\xd0\0")
+
+    def _disconnect(self, packet: p.Disconnect) -> p.Packet:
+        if packet.properties.integer(SESSION_EXPIRY_INTERVAL):
+            # CONNACK said 0, and what was 0 may not be set again (5, 3.14.2.2.2).
+            raise RemoteProtocolError(ReasonCode.PROTOCOL_ERROR, "DISCONNECT sets a session expiry interval")
+        if packet.reason_code != ReasonCode.DISCONNECT_WITH_WILL_MESSAGE:
+            self.will = None
+        self.state = OVER
+        return packet
+
+    # What a packet does in each state; what is not here is a protocol error (5, 4.13).
+    _ACTIONS: ClassVar[dict[str, dict[type, Callable[..., p.Packet | None]]]] = {
+        WAITING: {p.Connect: _connect},
+        LIVE: {
+            p.Publish: _publish,
+            p.PubAck: _puback,
+            p.PubRec: _pubrec,
+            p.PubRel: _pubrel,
+            p.PubComp: _pubcomp,
+            p.Subscribe: _subscribe,
+            p.Unsubscribe: _unsubscribe,
+            p.PingReq: _pingreq,
+            p.Disconnect: _disconnect,
+        },
+        OVER: {},
+    }
+
+    # The driver's answers -----------------------------------------------------------------------
+
+    def accept(self, connect: p.Connect, assigned_id: str) -> None:
+        """Answer CONNECT with success. `assigned_id` is used when the client gave none (5, 3.2.2.3.7)."""
+        limits, properties = self._limits, connect.properties
+        self.client_id = connect.client_id or assigned_id
+        self.will = connect.will
+        self._keep_alive = granted_keep_alive(connect, limits.max_keep_alive)
+        self._peer_max_packet = properties.integer(MAXIMUM_PACKET_SIZE)
+        window = min(properties.integer(RECEIVE_MAXIMUM, 0xFFFF), limits.max_in_flight)
+        self.outbound = Outbound(window, limits.max_queued, limits.max_queued_bytes)
+        self.state = LIVE
+        announced = announcement(connect, limits, self._keep_alive, self.client_id)
+        self._send(encode(p.ConnAck(properties=announced), self.version))
+
+    def refuse(self, reason_code: int, text: str) -> None:
+        """Answer CONNECT with a failure, or end before it came."""
+        if self.version == V5:
+            self._send(encode(p.ConnAck(reason_code=reason_code, properties=self._explanation(text)), V5))
+        elif self.version == V311 or reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
+            # Nothing is known of the peer but that it speaks another version: 3.1.1 says 0x01.
+            self._send(encode(p.ConnAck(reason_code=v311_return_code(reason_code)), V311))
+        self.state = OVER
+
+    def acknowledge(self, packet_id: int, qos: int, reason_code: int = 0) -> None:
+        """Answer a PUBLISH at QoS 1 or 2, in line behind those that are held."""
+        if self._inbound.waiting:
+            self._inbound.owe(packet_id, qos, reason_code)
+        elif qos == 1 and reason_code == 0:
+            self.outgoing.append(_PUBACK + packet_id.to_bytes(2, "big"))
+            self.unsent += 4
+        else:
+            self._send_acknowledgement(packet_id, qos, reason_code)
+
+    def hold(self, packet_id: int, qos: int) -> Pending:
+        """Put off the answer to a PUBLISH until `settle`."""
+        return self._inbound.owe(packet_id, qos)
+
+    def settle(self, pending: Pending, reason_code: int = 0) -> None:
+        """Answer what was held, and those that waited behind it."""
+        pending.reason_code = reason_code
+        for each in self._inbound.due():
+            assert each.reason_code is not None
+            self._send_acknowledgement(each.packet_id, each.qos, each.reason_code)
+
+    def suback(self, packet_id: int, reason_codes: list[int]) -> None:
+        """Answer a SUBSCRIBE; 3.1.1 knows only one failure (3.1.1, 3.9.3)."""
+        if self.version == V311:
+            reason_codes = [min(code, ReasonCode.UNSPECIFIED_ERROR) for code in reason_codes]
+        self._send(encode(p.SubAck(packet_id, reason_codes), self.version))
+
+    def unsuback(self, packet_id: int, reason_codes: list[int]) -> None:
+        """Answer an UNSUBSCRIBE."""
+        self._send(encode(p.UnsubAck(packet_id, reason_codes), self.version))
+
+    def goodbye(self, reason_code: int, text: str = "") -> None:
+        """End a live session from our side; 5 hears why, 3.1.1 has no word for it."""
+        if self.state == LIVE and self.version == V5:
+            self._send(encode(p.Disconnect(reason_code, self._explanation(text)), V5))
+        self.state = OVER
+
+    def taken_over(self) -> None:
+        """End the session because its client connected anew (5, 3.1.4)."""
+        self.goodbye(ReasonCode.SESSION_TAKEN_OVER, "the client connected anew")
+
+    # Messages out -------------------------------------------------------------------------------
+
+    def deliver(self, message: Message, qos: int, retain: bool, now: float) -> None:
+        """Send a message, or queue it, or drop it by the rules of SessionLimits. `now`: wall time."""
+        if qos == 0:
+            self._deliver_once(message, retain, now)
+        elif self.outbound.waiting or not self._may_send():
+            self.outbound.push(message, qos, retain)
+        else:
+            self._deliver_acknowledged(message, qos, retain, now)
+
+    def forward(self, frames: bytes, count: int) -> int:
+        """Send `count` whole QoS 0 packets of one size as they are. Gives how many were taken.
+
+        Only for a session of the publisher's version with `takes_frames`.
+        """
+        room = self._limits.max_unsent - self.unsent
+        size = len(frames)
+        if size > room:
+            fits = max(0, room) // (size // count)
+            self.dropped += count - fits
+            frames, count = frames[: size // count * fits], fits
+        if count:
+            self.outgoing.append(frames)
+            self.unsent += len(frames)
+        return count
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether another session's packets may be forwarded here unchanged."""
+        return self.state == LIVE and not self._peer_max_packet
+
+    def pump(self, now: float) -> None:
+        """Send what waited for a place in flight. `now`: wall time."""
+        outbound = self.outbound
+        while outbound.waiting and self._may_send():
+            message, qos, retain = outbound.pop()
+            if message.expired(now):
+                self.dropped += 1
+            else:
+                self._deliver_acknowledged(message, qos, retain, now)
+
+    def _may_send(self) -> bool:
+        return self.outbound.open and self.unsent < self._limits.max_unsent and self.state == LIVE
+
+    def _deliver_once(self, message: Message, retain: bool, now: float) -> None:
+        frame = frame_of(message, self.version, retain, now)
+        size = len(frame)
+        if self._too_large(size) or self.unsent + size > self._limits.max_unsent:
+            self.dropped += 1
+            return
+        self.outgoing.append(frame)
+        self.unsent += size
+
+    def _deliver_acknowledged(self, message: Message, qos: int, retain: bool, now: float) -> None:
+        head, tail = parts_of(message, self.version, qos, retain, now)
+        if self._too_large(len(head) + 2 + len(tail)):
+            self.dropped += 1
+            return
+        packet_id = self.outbound.begin(qos)
+        self._send(b"".join((head, packet_id.to_bytes(2, "big"), tail)))
+
+    def _too_large(self, size: int) -> bool:
+        """Whether the client said that it does not take packets of this size (5, 3.1.2.11.4)."""
+        return 0 < self._peer_max_packet < size
+
+    # Bytes and time -----------------------------------------------------------------------------
+
+    def take(self) -> bytes:
+        """The bytes to send now, all in one; they are no longer counted as unsent."""
+        outgoing = self.outgoing
+        data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+        outgoing.clear()
+        self.unsent = 0
+        return data
+
+    @property
+    def congested(self) -> bool:
+        """Whether the driver should stop reading until commits are done."""
+        return self._inbound.waiting and self._inbound.full
+
+    def next_deadline(self) -> float | None:
+        """When the client counts as lost unless it is heard, on the clock of `last_heard`; None: never."""
+        if self.state != LIVE or not self._keep_alive:
+            return None
+        return self.last_heard + KEEP_ALIVE_GRACE * self._keep_alive
+
+    def _send(self, data: bytes) -> None:
+        self.outgoing.append(data)
+        self.unsent += len(data)
+
+    def _send_acknowledgement(self, packet_id: int, qos: int, reason_code: int) -> None:
+        if qos == 1:
+            self._send(encode(p.PubAck(packet_id, reason_code), self.version))
+            return
+        self._inbound.sent(packet_id, reason_code >= ReasonCode.UNSPECIFIED_ERROR)
+        self._send(encode(p.PubRec(packet_id, reason_code), self.version))
+
+    def _explanation(self, text: str) -> PropertyMap:
+        """The text as a reason string, unless the client wants none (5, 3.1.2.11.7)."""
+        if not text or not self._problem_information:
+            return PropertyMap()
+        return PropertyMap({REASON_STRING: text.encode()[:MAX_REASON_BYTES].decode(errors="ignore")})
+
+
+def _check_publish_properties(properties: PropertyMap) -> None:
+    if TOPIC_ALIAS in properties:
+        raise RemoteProtocolError(
+            ReasonCode.TOPIC_ALIAS_INVALID, "PUBLISH has a topic alias; CONNACK granted none (5, 3.3.2.3.4)"
+        )
+    if SUBSCRIPTION_IDENTIFIER in properties:
+        raise RemoteProtocolError(
+            ReasonCode.PROTOCOL_ERROR, "PUBLISH from a client has a subscription identifier (5, 3.3.4)"
+        )

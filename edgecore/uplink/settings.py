@@ -1,0 +1,46 @@
+"""What the uplink is told about this machine's cloud and about its own bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecore.base.backoff import Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkSettings:
+    """Where the cloud is, who we are there, and what may be held for it.
+
+    `ca`: the file to trust, or None for the trust store of the system. `client_id`: the core's thing
+    name. `keep_alive`, `session_expiry`, `ack_timeout`, `connect_timeout`, `reconnect_min` and
+    `reconnect_max` are seconds, sizes are bytes. `in_flight`: QoS 1 publishes of the outbox without
+    a PUBACK; AWS allows 100 for a connection, the rest is for shadow sync. `aws_limits`: keep to
+    AWS's 100 publishes and 512 KB a second, beyond which the real service discards.
+    """
+
+    endpoint: str
+    certificate: Path
+    key: Path
+    client_id: str
+    port: int = 8883
+    ca: Path | None = None
+    keep_alive: int = 60
+    session_expiry: int = 3600
+    in_flight: int = 80
+    ack_timeout: int = 30
+    connect_timeout: float = 5.0
+    reconnect_min: float = 0.5
+    reconnect_max: float = 30.0
+    aws_limits: bool = True
+    outbox_records: int = 1_000_000
+    outbox_bytes: int = 256 * 1024 * 1024
+    aside_records: int = 1_000
+    aside_bytes: int = 16 * 1024 * 1024
+    qos0_records: int = 1_000
+    qos0_bytes: int = 1024 * 1024
+
+    @property
+    def backoff(self) -> Backoff:
+        """The delays between tries."""
+        return Backoff(initial=self.reconnect_min, maximum=self.reconnect_max)

@@ -1,0 +1,109 @@
+"""One suite for every implementation of the queue: on disk and in memory."""
+
+import pytest
+
+from edgecore.base.errors import RefusedError
+from edgecore.store import Database, DurableQueue, MemoryQueue, QueueBounds, StoreSettings, durable
+
+
+@pytest.fixture(params=["disk", "memory"])
+async def make(request, tmp_path):
+    if request.param == "memory":
+
+        async def memory(bounds):
+            queue = MemoryQueue("q", bounds)
+            await queue.open()
+            return queue
+
+        yield memory
+        return
+    async with Database(tmp_path / "core.db", StoreSettings(reserve_bytes=0)) as db:
+
+        async def disk(bounds):
+            queue = DurableQueue(db, "q", bounds)
+            await queue.open()
+            return queue
+
+        yield disk
+
+
+async def test_records_come_back_in_order(make):
+    queue = await make(QueueBounds(100, 1000))
+    ids = []
+    for n in range(10):
+        identifier, commit = queue.append(bytes([n]))
+        ids.append(identifier)
+        await durable(commit)
+    assert ids == sorted(set(ids))
+    assert await queue.peek(0, 100, 1000) == [(i, bytes([n])) for n, i in enumerate(ids)]
+    assert (queue.count, queue.bytes) == (10, 10)
+
+
+async def test_peek_takes_nothing_out_and_goes_on_after_an_id(make):
+    queue = await make(QueueBounds(100, 1000))
+    ids = [queue.append(bytes([n]))[0] for n in range(5)]
+    assert [i for i, _ in await queue.peek(0, 2, 1000)] == ids[:2]
+    assert [i for i, _ in await queue.peek(0, 2, 1000)] == ids[:2]
+    assert [i for i, _ in await queue.peek(ids[1], 2, 1000)] == ids[2:4]
+    assert await queue.peek(ids[-1], 2, 1000) == []
+
+
+async def test_peek_is_bounded_by_bytes_but_gives_at_least_one(make):
+    queue = await make(QueueBounds(100, 1000))
+    for _ in range(5):
+        queue.append(b"x" * 10)
+    assert len(await queue.peek(0, 100, 25)) == 2
+    assert len(await queue.peek(0, 100, 1)) == 1
+
+
+async def test_ack_deletes_in_any_order_and_ignores_unknown(make):
+    queue = await make(QueueBounds(100, 1000))
+    ids = [queue.append(bytes([n]))[0] for n in range(4)]
+    await durable(queue.ack([ids[2], ids[0], 999_999_999]))
+    await durable(queue.ack([ids[2]]))
+    assert [i for i, _ in await queue.peek(0, 100, 1000)] == [ids[1], ids[3]]
+    assert (queue.count, queue.bytes) == (2, 2)
+
+
+async def test_drop_oldest(make):
+    queue = await make(QueueBounds(3, 1000))
+    for n in range(5):
+        await durable(queue.append(bytes([n]))[1])
+    assert [r for _, r in await queue.peek(0, 100, 1000)] == [b"\2", b"\3", b"\4"]
+    assert queue.dropped == {"overflow": 2}
+
+
+async def test_drop_oldest_by_bytes(make):
+    queue = await make(QueueBounds(100, 25))
+    for n in range(3):
+        await durable(queue.append(bytes([n]) * 10)[1])
+    assert queue.count == 2
+    await durable(queue.append(b"x" * 25)[1])
+    assert (queue.count, queue.bytes) == (1, 25)
+
+
+async def test_refuse(make):
+    queue = await make(QueueBounds(1, 1000, "refuse"))
+    first, commit = queue.append(b"a")
+    await durable(commit)
+    with pytest.raises(RefusedError, match="full"):
+        queue.append(b"b")
+    await durable(queue.ack([first]))
+    second, commit = queue.append(b"c")
+    await durable(commit)
+    assert second > first
+    assert queue.dropped == {"refused": 1}
+
+
+async def test_a_record_above_the_bound_is_refused_by_either_rule(make):
+    queue = await make(QueueBounds(10, 10))
+    with pytest.raises(RefusedError):
+        queue.append(b"x" * 11)
+    assert (queue.count, queue.dropped) == (0, {"too-large": 1})
+
+
+async def test_an_empty_record_is_a_record(make):
+    queue = await make(QueueBounds(10, 10))
+    identifier, commit = queue.append(b"")
+    await durable(commit)
+    assert await queue.peek(0, 1, 1) == [(identifier, b"")]

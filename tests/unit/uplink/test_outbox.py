@@ -1,0 +1,347 @@
+"""The outbox against a client whose outcomes the test decides."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from edgecore.base.clock import ManualClock
+from edgecore.base.errors import PermanentCloudError, StoreError, TransientCloudError
+from edgecore.base.identity import CLOUD, device
+from edgecore.base.message import Message
+from edgecore.store import MemoryQueue, QueueBounds
+from edgecore.uplink.outbox import Outbox
+from edgecore.uplink.settings import UplinkSettings
+
+
+def message(topic="dt/a", payload=b"{}", qos=1, **more):
+    return Message(topic, payload, qos, device("a"), **more)
+
+
+class Case:
+    def __init__(self, client, records=1000, aside_bytes=1_000_000, **settings):
+        self.clock = ManualClock()
+        self.client = client
+        self.wakes = 0
+        self.queue = MemoryQueue("outbox", QueueBounds(records, 10_000_000, "drop-oldest"))
+        self.aside = MemoryQueue("aside", QueueBounds(10, aside_bytes, "drop-oldest"))
+        known = {"in_flight": 3, "reconnect_min": 1.0, "reconnect_max": 8.0, **settings}
+        self.settings = UplinkSettings("host", Path("c"), Path("k"), "core", **known)
+        self.outbox = Outbox(self.queue, self.aside, self.settings, self.clock, self._wake)
+
+    def _wake(self):
+        self.wakes += 1
+
+    def deliver(self, *topics, qos=1, **more):
+        for topic in topics:
+            self.outbox.deliver(message(topic, qos=qos, **more), qos, retain=False)
+
+    async def pump(self):
+        return await self.outbox.pump(self.client)
+
+    def sent(self):
+        return [one.topic for one, _, _ in self.client.published]
+
+    @property
+    def dropped(self):
+        return self.outbox.status()["dropped"]
+
+
+@pytest.fixture
+async def case(client):
+    case = Case(client)
+    await case.outbox.open()
+    case.outbox.connected()
+    return case
+
+
+@pytest.fixture
+async def offline(client):
+    case = Case(client)
+    await case.outbox.open()
+    return case
+
+
+async def test_it_stands_for_the_cloud(case):
+    assert case.outbox.principal == CLOUD
+
+
+async def test_a_message_is_durable_then_sent_then_taken_off_after_the_puback(case):
+    commit = case.outbox.deliver(message(), 1, retain=False)
+    assert commit.resolved
+    assert case.wakes
+    await case.pump()
+    assert case.sent() == ["dt/a"]
+    assert case.queue.count == 1
+    case.client.settle()
+    await case.pump()
+    assert (case.queue.count, case.outbox.sent) == (0, 1)
+
+
+async def test_no_more_than_the_window_is_in_flight(case):
+    case.deliver("1", "2", "3", "4", "5")
+    await case.pump()
+    assert case.sent() == ["1", "2", "3"]
+    case.client.settle()
+    await case.pump()
+    assert case.sent() == ["4", "5"]
+
+
+async def test_a_transient_failure_is_sent_again_after_a_pause_before_anything_new(case):
+    case.deliver("1", "2")
+    await case.pump()
+    case.client.settle(TransientCloudError("quota"))
+    case.deliver("3")
+    due = await case.pump()
+    assert due == case.clock.monotonic() + 1.0
+    assert case.client.settle() == ["3"]
+    case.clock.advance(1.0)
+    await case.pump()
+    assert case.sent() == ["1", "2"]
+    assert case.queue.count == 2
+
+
+async def test_what_was_in_flight_at_a_cut_goes_out_again_first(case):
+    case.deliver("1", "2", "3", "4")
+    await case.pump()
+    case.outbox.disconnected()
+    case.client.settle(TransientCloudError("offline"))
+    await case.pump()
+    assert case.sent() == []
+    case.outbox.connected()
+    await case.pump()
+    assert case.sent() == ["1", "2", "3"]
+    case.client.settle()
+    await case.pump()
+    assert case.client.settle() == ["4"]
+    await case.pump()
+    assert case.queue.count == 0
+
+
+async def test_what_a_client_never_settled_goes_out_again_with_the_next(case):
+    case.deliver("1")
+    await case.pump()
+    case.outbox.disconnected()
+    case.outbox.close()
+    case.client.published.clear()
+    case.outbox.connected()
+    await case.pump()
+    assert case.sent() == ["1"]
+
+
+async def test_close_takes_off_what_the_cloud_has(case):
+    case.deliver("1")
+    await case.pump()
+    case.client.settle()
+    case.outbox.close()
+    assert case.queue.count == 0
+
+
+async def test_a_refused_message_is_set_aside_and_holds_nothing_up(case):
+    case.deliver("1", "2")
+    await case.pump()
+    (_, _, refuse), (_, _, accept) = case.client.published
+    refuse(PermanentCloudError("refused with 0x87"))
+    accept(None)
+    await case.pump()
+    assert (case.queue.count, case.aside.count) == (0, 1)
+    assert case.dropped == {"set aside: refused with 0x87": 1}
+    ((_, record),) = await case.aside.peek(-1, 1, 10_000)
+    assert record.startswith(b"refused with 0x87\0")
+
+
+async def test_poison_never_reaches_the_outbox_and_is_durable_aside(case):
+    commit = case.outbox.deliver(message("a/b/c/d/e/f/g/h/i"), 1, retain=False)
+    assert commit.resolved
+    assert (case.queue.count, case.aside.count) == (0, 1)
+    await case.pump()
+    assert case.sent() == []
+
+
+async def test_poison_that_is_too_large_to_set_aside_is_counted(client):
+    case = Case(client, aside_bytes=1000)
+    assert case.outbox.deliver(message(payload=bytes(200_000)), 1, retain=False) is None
+    assert case.dropped["set aside: no room"] == 1
+
+
+async def test_a_message_that_cannot_be_written_aside_stays_in_the_outbox(case, monkeypatch):
+    case.deliver("1")
+    await case.pump()
+    failing = case.aside.append(b"x")[1].__class__()
+    monkeypatch.setattr(case.aside, "append", lambda _record: (9, failing))
+    case.client.settle(PermanentCloudError("no"))
+    failing.resolve(StoreError("disk full"))
+    assert await case.pump() == case.clock.monotonic() + 8.0
+    assert case.queue.count == 1
+
+
+async def test_an_unreadable_record_is_set_aside(case, monkeypatch):
+    case.queue.append(b"shrt")
+    case.queue.append(bytes(8) + b"no message")
+    case.deliver("1")
+    await case.pump()
+    assert case.client.settle() == ["1"]
+    await case.pump()
+    assert (case.queue.count, case.aside.count) == (0, 2)
+
+
+async def test_an_expired_message_is_dropped_and_counted(case):
+    case.deliver("1", expires_at=case.clock.now() + 5)
+    case.clock.advance(5)
+    await case.pump()
+    await case.pump()
+    assert case.sent() == []
+    assert (case.queue.count, case.dropped) == (0, {"expired": 1})
+
+
+async def test_the_oldest_go_when_the_outbox_is_full(client):
+    case = Case(client, records=2)
+    case.deliver("1", "2", "3")
+    case.outbox.connected()
+    await case.pump()
+    assert case.sent() == ["2", "3"]
+    assert sum(case.dropped.values()) == 1
+
+
+async def test_a_failing_acknowledgement_is_counted(case, monkeypatch):
+    case.deliver("1")
+    await case.pump()
+    case.client.settle()
+    real = case.queue.ack
+
+    def failing(ids):
+        commit = type(real([]))()
+        commit.resolve(StoreError("disk"))
+        return commit
+
+    monkeypatch.setattr(case.queue, "ack", failing)
+    await case.pump()
+    assert any("acknowledgement" in reason for reason in case.dropped)
+
+
+async def test_a_cut_while_reading_sends_nothing(case, monkeypatch):
+    case.deliver("1")
+    real = case.queue.peek
+
+    async def peek(*arguments):
+        case.outbox.disconnected()
+        return await real(*arguments)
+
+    monkeypatch.setattr(case.queue, "peek", peek)
+    await case.pump()
+    assert case.sent() == []
+
+
+async def test_a_message_that_comes_while_reading_is_not_forgotten(case, monkeypatch):
+    real = case.queue.peek
+    first = asyncio.Event()
+
+    async def peek(*arguments):
+        records = await real(*arguments)
+        if not first.is_set():
+            first.set()
+            case.deliver("late")
+        return records
+
+    monkeypatch.setattr(case.queue, "peek", peek)
+    await case.pump()
+    assert case.sent() == ["late"]
+
+
+class TestRetain:
+    async def test_the_flag_of_the_delivery_counts(self, case):
+        case.outbox.deliver(message("kept", retain=True), 1, retain=True)
+        case.outbox.deliver(message("not", retain=True, payload=b"x"), 1, retain=False)
+        await case.pump()
+        assert [(one.topic, one.retain) for one, _, _ in case.client.published] == [
+            ("kept", True),
+            ("not", False),
+        ]
+
+
+class TestQos0:
+    async def test_it_goes_out_at_qos_0_without_the_disk(self, case):
+        case.deliver("1", qos=0)
+        await case.pump()
+        assert [(one.topic, qos) for one, qos, _ in case.client.published] == [("1", 0)]
+        assert case.queue.count == 0
+        case.client.settle()
+        assert case.outbox.sent == 1
+
+    async def test_it_is_dropped_while_offline(self, offline):
+        offline.deliver("1", qos=0)
+        assert offline.dropped == {"QoS 0: offline": 1}
+
+    async def test_what_waits_is_dropped_at_a_cut(self, case):
+        case.deliver("1", "2", qos=0)
+        case.outbox.disconnected()
+        assert case.dropped == {"QoS 0: offline": 2}
+
+    async def test_its_queue_is_bounded_by_count_and_bytes(self, client):
+        case = Case(client, qos0_records=2, qos0_bytes=10)
+        case.outbox.connected()
+        case.deliver("1", "2", "3", qos=0)
+        case.deliver("4", qos=0, payload=bytes(9))
+        assert case.dropped == {"QoS 0: queue full": 3}
+        await case.pump()
+        assert case.sent() == ["4"]
+
+    async def test_expired_and_impossible_ones_are_counted(self, case):
+        case.deliver("1", qos=0, expires_at=case.clock.now())
+        case.deliver("$SYS/x", qos=0)
+        await case.pump()
+        assert case.sent() == []
+        assert case.dropped["QoS 0: expired"] == 1
+        assert any("reserved" in reason for reason in case.dropped)
+
+    async def test_a_failure_is_counted_and_not_repeated(self, case):
+        case.deliver("1", qos=0)
+        await case.pump()
+        case.client.settle(TransientCloudError("offline"))
+        await case.pump()
+        assert case.sent() == []
+        assert case.dropped == {"QoS 0: not sent": 1}
+
+    async def test_few_are_handed_to_the_client_at_once(self, case, monkeypatch):
+        monkeypatch.setattr("edgecore.uplink.outbox.QOS0_IN_FLIGHT", 1)
+        case.deliver("1", "2", qos=0)
+        await case.pump()
+        assert case.client.settle() == ["1"]
+        await case.pump()
+        assert case.client.settle() == ["2"]
+
+
+class TestStatus:
+    async def test_it_is_plain_and_complete(self, case):
+        case.deliver("1")
+        await case.pump()
+        status = case.outbox.status()
+        assert status["records"] == 1
+        assert status["in_flight"] == 1
+        assert status["bytes"] > 0
+        assert status["oldest"] == case.clock.now()
+
+    async def test_the_age_of_the_oldest_is_known_while_offline(self, offline):
+        offline.deliver("1")
+        then = offline.clock.now()
+        offline.clock.advance(100)
+        offline.deliver("2")
+        await offline.outbox.pump(None)
+        assert offline.outbox.status()["oldest"] == then
+
+    async def test_the_age_is_looked_at_again_but_not_at_every_message(self, offline):
+        offline.deliver("1")
+        await offline.outbox.pump(None)
+        then = offline.outbox.status()["oldest"]
+        offline.queue.ack([1])
+        offline.clock.advance(5)
+        offline.deliver("2")
+        await offline.outbox.pump(None)
+        assert offline.outbox.status()["oldest"] == then
+        offline.clock.advance(30)
+        await offline.outbox.pump(None)
+        assert offline.outbox.status()["oldest"] == then + 5
+
+    async def test_an_empty_outbox_has_no_oldest(self, offline):
+        await offline.outbox.pump(None)
+        assert offline.outbox.status()["oldest"] is None
