@@ -1,0 +1,165 @@
+"""The algebra of shadow documents, as AWS IoT defines it: merge, metadata, delta, versions. Pure.
+
+A state is {"desired"?: object, "reported"?: object} without empty sections. Nothing here is mutated:
+every function gives new values that may share parts with the old ones. Where AWS's behaviour is not
+known: an object whose last key was set to null stays, empty, as it does in a JSON merge patch (RFC 7396).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+JsonObject = dict[str, Any]
+Patch = Mapping[str, Any]
+
+SECTIONS: Final = ("desired", "reported")
+# AWS quota: "8 levels in desired or reported"; a scalar leaf is no level.
+MAX_DEPTH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A shadow at a version. `version` 0: it never existed; `deleted`: it does not exist now.
+
+    The version outlives a deletion, so that it strictly grows. AWS forgets it after 48 hours; here it
+    is kept for good.
+    """
+
+    state: JsonObject = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
+    version: int = 0
+    deleted: bool = True
+
+    def updated(self, patch: Patch | None, now: int) -> Document:
+        """The next version, after a request's `state`; None clears both sections. `now`: epoch seconds."""
+        if patch is None:
+            patch = dict.fromkeys(SECTIONS)
+        return Document(
+            without_empty(merge(self.state, patch)),
+            without_empty(merge_metadata(self.state, self.metadata, patch, now)),
+            self.version + 1,
+            deleted=False,
+        )
+
+    def removed(self) -> Document:
+        """The tombstone. A deletion consumes a version, as in AWS: what is created next is two above."""
+        return Document(version=self.version + 1)
+
+    def delta(self) -> JsonObject:
+        """What desired has and reported lacks or has otherwise."""
+        return delta(self.state.get("desired", {}), self.state.get("reported", {}))
+
+    def size(self) -> int:
+        """Bytes of desired and reported as compact JSON: what AWS's limit speaks of."""
+        return sum(len(msgspec.json.encode(self.state[name])) for name in SECTIONS if name in self.state)
+
+
+NOTHING: Final = Document()
+
+
+def merge(old: object, patch: Patch) -> JsonObject:
+    """`old` with the patch laid over it: objects recurse, null removes, all else replaces."""
+    merged = dict(old) if isinstance(old, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            merged[key] = merge(merged.get(key), value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def merge_metadata(old: object, metadata: object, patch: Patch, now: int) -> JsonObject:
+    """The metadata of `merge(old, patch)`: what the patch touches is stamped, also if it is equal."""
+    before = old if isinstance(old, dict) else {}
+    merged = dict(metadata) if isinstance(old, dict) and isinstance(metadata, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            merged[key] = merge_metadata(before.get(key), merged.get(key), value, now)
+        else:
+            merged[key] = stamps(value, now)
+    return merged
+
+
+def stamps(value: object, now: int) -> Any:  # noqa: ANN401  as deep as the value
+    """A timestamp for each scalar and each element of an array, nested like the value."""
+    if isinstance(value, dict):
+        return {key: stamps(item, now) for key, item in value.items()}
+    if isinstance(value, list):
+        return [stamps(item, now) for item in value]
+    return {"timestamp": now}
+
+
+def without_empty(sections: JsonObject) -> JsonObject:
+    """A section left empty disappears from the document."""
+    return {name: sections[name] for name in SECTIONS if sections.get(name)}
+
+
+def delta(desired: JsonObject, reported: JsonObject) -> JsonObject:
+    """The part of desired that reported lacks or has otherwise; empty when it is covered."""
+    difference: JsonObject = {}
+    for key, wanted in desired.items():
+        if key not in reported:
+            difference[key] = wanted
+            continue
+        found = reported[key]
+        if isinstance(wanted, dict) and isinstance(found, dict):
+            inner = delta(wanted, found)
+            if inner:
+                difference[key] = inner
+        elif not same(wanted, found):
+            difference[key] = wanted
+    return difference
+
+
+def pick(metadata: JsonObject, shape: JsonObject) -> JsonObject:
+    """The metadata of the keys that `shape` (a delta) holds."""
+    return {
+        key: pick(metadata[key], value) if isinstance(value, dict) else metadata[key]
+        for key, value in shape.items()
+    }
+
+
+def same(one: object, other: object) -> bool:
+    """Equality of JSON values: 1 and 1.0 are equal, true is never 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def deeper_than(value: object, levels: int) -> bool:
+    """Whether `value` nests more than `levels` objects. An array counts only inside an array.
+
+    Recurses no deeper than `levels` allows: a peer may send a thousand brackets.
+    """
+    if isinstance(value, dict):
+        return levels < 1 or any(deeper_than(item, levels - 1) for item in value.values())
+    if isinstance(value, list):
+        return levels < 0 or any(deeper_than(item, levels - isinstance(item, list)) for item in value)
+    return False
+
+
+def null_in_array(value: object) -> bool:
+    """Whether an array in `value` holds a null, at any depth: AWS refuses it."""
+    if isinstance(value, dict):
+        return any(map(null_in_array, value.values()))
+    if isinstance(value, list):
+        return any(item is None or _holds_null(item) for item in value)
+    return False
+
+
+def _holds_null(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(item is None or _holds_null(item) for item in value.values())
+    return null_in_array(value)

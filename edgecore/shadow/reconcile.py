@@ -1,0 +1,108 @@
+"""Three-way merge of a shadow against the state that both sides last had in common. Pure.
+
+A state is {"desired"?, "reported"?}, or None where the shadow does not exist. Conflict: the cloud wins
+desired, the device wins reported; a deletion loses against a change of the other side. Laws, held by
+tests/properties/test_shadow_reconcile.py:
+
+    reconcile(b, x, x) = x        reconcile(b, b, t) = t        reconcile(b, o, b) = o
+    merge(a, difference(a, b)) = b        difference(a, a) = {}
+
+so that once each side has taken the result, another round changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from edgecore.shadow.document import SECTIONS, JsonObject, same, without_empty
+
+State = JsonObject | None
+Winner = Literal["ours", "theirs"]
+
+WINNERS: Final[dict[str, Winner]] = {"desired": "theirs", "reported": "ours"}
+MISSING: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What both sides shall have, and how many values were in conflict."""
+
+    state: State
+    conflicts: int = 0
+
+
+def reconcile(base: State, ours: State, theirs: State) -> Merged:
+    """Merge our state and the cloud's, given the last one in common (None: never any, or deleted)."""
+    if ours is None or theirs is None:
+        return _with_one_missing(base, ours, theirs)
+    tally = _Tally()
+    merged = {
+        name: _merge(
+            (base or {}).get(name, {}), ours.get(name, {}), theirs.get(name, {}), WINNERS[name], tally
+        )
+        for name in SECTIONS
+    }
+    return Merged(without_empty(merged), tally.conflicts)
+
+
+def _with_one_missing(base: State, ours: State, theirs: State) -> Merged:
+    survivor = ours if theirs is None else theirs
+    if survivor is None or base is None:
+        return Merged(survivor)  # gone on both sides, or new on one
+    if same(survivor, base):
+        return Merged(None)  # unchanged since: the other side's deletion stands
+    return Merged(survivor, conflicts=1)
+
+
+class _Tally:
+    """Counts what had two winners."""
+
+    __slots__ = ("conflicts",)
+
+    def __init__(self) -> None:
+        self.conflicts = 0
+
+
+def _merge(base: Any, ours: Any, theirs: Any, winner: Winner, tally: _Tally) -> Any:  # noqa: ANN401  any JSON
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return _merge_objects(base if isinstance(base, dict) else {}, ours, theirs, winner, tally)
+    if _equal(ours, theirs) or _equal(base, theirs):
+        return ours
+    if _equal(base, ours):
+        return theirs
+    tally.conflicts += 1
+    return ours if winner == "ours" else theirs
+
+
+def _merge_objects(
+    base: JsonObject, ours: JsonObject, theirs: JsonObject, winner: Winner, tally: _Tally
+) -> JsonObject:
+    merged: JsonObject = {}
+    for key in [*theirs, *(key for key in ours if key not in theirs)]:
+        value = _merge(
+            base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING), winner, tally
+        )
+        if value is not MISSING:
+            merged[key] = value
+    return merged
+
+
+def _equal(one: object, other: object) -> bool:
+    if one is MISSING or other is MISSING:
+        return one is other
+    return same(one, other)
+
+
+def difference(old: JsonObject, new: JsonObject) -> JsonObject:
+    """The smallest patch that makes `old` into `new` when it is merged; {} when they are the same."""
+    patch: JsonObject = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key, MISSING)
+        if isinstance(before, dict) and isinstance(value, dict):
+            inner = difference(before, value)
+            if inner:
+                patch[key] = inner
+        elif not _equal(before, value):
+            patch[key] = value
+    return patch

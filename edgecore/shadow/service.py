@@ -1,0 +1,115 @@
+"""The shadow room as a service: takes requests from the router, answers as the principal `shadow`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from edgecore.base.clock import Clock
+from edgecore.base.commit import Commit
+from edgecore.base.group import ShadowSpec
+from edgecore.base.identity import SHADOW, Principal
+from edgecore.base.interfaces import Bus, CloudLink
+from edgecore.base.message import AT_LEAST_ONCE, Message
+from edgecore.shadow.journal import Journal, Notice
+from edgecore.shadow.settings import ShadowSettings
+from edgecore.shadow.shadows import Shadows
+from edgecore.shadow.sync import ShadowSync
+from edgecore.shadow.topics import ShadowId, parse
+from edgecore.store import Database
+
+TARGET: Final = "shadow"
+# Functions and the uplink attach after this room. What an earlier run may not have sent waits for them.
+SEND_AGAIN_AFTER: Final = 5.0
+
+
+class ShadowService:
+    """Serves the shadows of all things, and synchronises those that `specs` (by thing) name."""
+
+    principal: Principal = SHADOW
+
+    def __init__(
+        self,
+        settings: ShadowSettings,
+        specs: Mapping[str, ShadowSpec],
+        bus: Bus,
+        db: Database,
+        link: CloudLink,
+        clock: Clock,
+        *,
+        rand: Callable[[], float] = random.random,
+        token: Callable[[], str] = secrets.token_urlsafe,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._journal = Journal(db)
+        self._shadows = Shadows(settings, self._journal, self._publish, self._changed, clock)
+        self._synced = synced_ids(specs)
+        self._sync = ShadowSync(
+            settings, self._synced, self._shadows, self._journal, link, clock, rand, token
+        )
+        self._ignored = 0
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until cancelled. Raises StoreError when the tables cannot be read."""
+        contents = await self._journal.load()
+        self._shadows.fill(contents)
+        self._sync.fill(contents.marks)
+        self._bus.attach(TARGET, self)
+        try:
+            ready()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._synchronise(), name="shadow sync")
+                tasks.create_task(self._send_again(contents.notices), name="shadow notices")
+        finally:
+            self._bus.detach(TARGET, self)
+            self._journal.tidy()
+
+    def status(self) -> dict[str, object]:
+        """Documents held, requests that were none, and the state of the synchronisation."""
+        return {
+            "documents": sum(1 for _ in self._shadows.documents()),
+            "ignored": self._ignored,
+            **self._sync.status(),
+        }
+
+    def deliver(self, message: Message, qos: int, retain: bool) -> Commit | None:  # noqa: ARG002  Subscriber's shape
+        """Carry out a request; what is no request topic is counted and ignored."""
+        parsed = parse(message.topic)
+        if parsed is None:
+            self._ignored += 1
+            return None
+        return self._shadows.request(*parsed, message.payload)
+
+    def _publish(self, topic: str, payload: bytes) -> Sequence[Commit]:
+        return self._bus.publish(Message(topic, payload, AT_LEAST_ONCE, SHADOW)).commits
+
+    def _changed(self, shadow: ShadowId) -> None:
+        self._sync.changed(shadow)
+
+    async def _synchronise(self) -> None:
+        """One task per synchronised shadow whenever the link is up."""
+        with self._sync.watching():
+            while True:
+                await self._sync.connected()
+                async with asyncio.TaskGroup() as tasks:
+                    following = [
+                        tasks.create_task(self._sync.follow(shadow), name=f"shadow {shadow}")
+                        for shadow in self._synced
+                    ]
+                    await self._sync.disconnected()
+                    for task in following:
+                        task.cancel()
+
+    async def _send_again(self, notices: Sequence[Notice]) -> None:
+        if notices:
+            await asyncio.sleep(SEND_AGAIN_AFTER)
+            self._shadows.send_again(notices)
+
+
+def synced_ids(specs: Mapping[str, ShadowSpec]) -> list[ShadowId]:
+    """The shadows that the group wants synchronised: of each thing the classic one and the named ones."""
+    return [ShadowId(thing, name) for thing, spec in specs.items() if spec.sync for name in ("", *spec.named)]

@@ -1,0 +1,93 @@
+import pytest
+
+from edgecore.base.errors import StoreError
+from edgecore.shadow.document import NOTHING
+from edgecore.shadow.journal import MAX_SENT, Change, Journal, Notice
+from edgecore.shadow.replica import Mark
+from edgecore.shadow.requests import Reply
+from edgecore.shadow.topics import ShadowId
+from edgecore.store import durable
+
+T = ShadowId("t")
+N = ShadowId("t", "n")
+FIRST = NOTHING.updated({"desired": {"a": 1}}, 5)
+SECOND = FIRST.updated({"reported": {"b": [1, {}]}}, 6)
+REPLIES = (Reply("update/accepted", b"\xff"), Reply("update/delta", b""))
+
+
+@pytest.fixture
+async def journal(db):
+    journal = Journal(db)
+    await journal.load()
+    return journal
+
+
+async def test_a_change_comes_back_whole(db, journal):
+    mark = Mark({"desired": {"a": 1}}, 7, 1, 99)
+    number, commit = journal.write(Change(T, 0, FIRST, mark, REPLIES))
+    await durable(commit)
+    await durable(journal.write(Change(T, 1, SECOND))[1])
+    await durable(journal.write(Change(N, 0, FIRST.removed(), Mark()))[1])
+    contents = await Journal(db).load()
+    assert contents.documents == {T: SECOND, N: FIRST.removed()}
+    assert contents.marks == {T: mark, N: Mark()}
+    assert contents.notices == [Notice(number, T, REPLIES)]
+
+
+async def test_a_change_on_something_else_than_is_on_disk_fails_whole(db, journal):
+    await durable(journal.write(Change(T, 0, FIRST))[1])
+    for change in (
+        Change(T, 0, FIRST),
+        Change(T, 5, SECOND, Mark({}, 1)),
+        Change(N, 1, SECOND),
+        Change(T, 3, None, Mark({}, 1)),
+    ):
+        with pytest.raises(StoreError, match="the change before this one was not stored"):
+            await durable(journal.write(change)[1])
+    contents = await Journal(db).load()
+    assert contents.documents == {T: FIRST}
+    assert contents.marks == {}
+
+
+async def test_a_mark_alone_needs_no_document(db, journal):
+    await durable(journal.write(Change(T, mark=Mark({}, 4)))[1])
+    assert (await Journal(db).load()).marks == {T: Mark({}, 4)}
+
+
+async def test_sent_notices_go_with_the_next_change(db, journal):
+    number, _ = journal.write(Change(T, 0, FIRST, None, REPLIES))
+    journal.sent([number])
+    second, commit = journal.write(Change(T, 1, SECOND, None, REPLIES))
+    await durable(commit)
+    assert [notice.id for notice in (await Journal(db).load()).notices] == [second]
+    journal.sent([second])
+    journal.tidy()
+    journal.tidy()
+    assert (await Journal(db).load()).notices == []
+
+
+async def test_many_sent_notices_are_deleted_by_themselves(db, journal):
+    number, _ = journal.write(Change(T, 0, FIRST, None, REPLIES))
+    journal.sent(range(10_000, 10_000 + MAX_SENT))
+    journal.sent([number])
+    assert (await Journal(db).load()).notices == []
+
+
+async def test_what_could_not_be_deleted_is_tried_again(db, journal):
+    number, commit = journal.write(Change(T, 0, FIRST, None, REPLIES))
+    await durable(commit)
+    journal.sent([number])
+    with pytest.raises(StoreError):
+        await durable(journal.write(Change(T, 9, SECOND))[1])
+    await durable(journal.write(Change(T, 1, SECOND))[1])
+    assert (await Journal(db).load()).notices == []
+
+
+async def test_numbers_of_notices_go_on_after_a_restart(db, journal):
+    first, commit = journal.write(Change(T, 0, FIRST, None, REPLIES))
+    await durable(commit)
+    again = Journal(db)
+    await again.load()
+    second, commit = again.write(Change(T, 1, SECOND, None, REPLIES))
+    await durable(commit)
+    assert second > first

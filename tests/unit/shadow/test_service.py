@@ -1,0 +1,50 @@
+import pytest
+
+from edgecore.base.group import ShadowSpec
+from edgecore.base.identity import SHADOW
+from edgecore.shadow.service import synced_ids
+from edgecore.shadow.topics import ShadowId
+from edgecore.store import durable
+
+
+def test_which_shadows_are_synchronised():
+    specs = {
+        "a": ShadowSpec(sync=True, named=("x", "y")),
+        "b": ShadowSpec(named=("z",)),
+        "c": ShadowSpec(sync=True),
+    }
+    assert synced_ids(specs) == [ShadowId("a"), ShadowId("a", "x"), ShadowId("a", "y"), ShadowId("c")]
+
+
+async def test_it_attaches_and_detaches(house):
+    assert house.bus.attached["shadow"] is house.service
+    assert house.service.principal is SHADOW
+    await house.stop()
+    assert house.bus.attached == {}
+    await house.start()
+
+
+async def test_status(house):
+    await durable(house.bus.send("$aws/things/other/shadow/update", {"state": {"reported": {"a": 1}}}))
+    house.bus.send("$aws/things/other/shadow/update/accepted", b"{}")
+    assert house.service.status() == {
+        "documents": 1,
+        "ignored": 1,
+        "link": "down",
+        "synced": 2,
+        "pending": 0,
+        "last_synced": None,
+        "conflicts": 0,
+        "problems": {},
+    }
+    await durable(house.bus.send("$aws/things/t/shadow/update", {"state": {"reported": {"a": 1}}}))
+    assert house.service.status()["pending"] == 1
+
+
+async def test_tables_that_cannot_be_read_are_an_error(db, house_of):
+    from edgecore.base.errors import StoreError
+
+    await durable(db.write(lambda c: c.execute("CREATE TABLE shadow_documents (x)")))
+    house = house_of(db)
+    with pytest.raises(StoreError):
+        await house.start()
