@@ -1,0 +1,66 @@
+"""The live sessions by (principal, client id).
+
+A client id is no secret: only the same device can take a session over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from edgecore.base.identity import Principal
+
+
+class Session(Protocol):
+    """What the registry needs of a session."""
+
+    @property
+    def principal(self) -> Principal:
+        """Whose session it is."""
+        ...
+
+    @property
+    def client_id(self) -> str:
+        """The client id, as the client gave it or as it was assigned."""
+        ...
+
+    def taken_over(self) -> None:
+        """End: the same client has connected anew."""
+        ...
+
+
+class Sessions:
+    """Who is connected now."""
+
+    __slots__ = ("_assigned", "_live", "takeovers")
+
+    def __init__(self) -> None:
+        self._live: dict[tuple[str, str], Session] = {}
+        self._assigned = 0
+        self.takeovers = 0
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._live.values()))
+
+    def enter(self, session: Session) -> None:
+        """Register a session; one of the same principal and client id is ended first (5, 3.1.4)."""
+        key = (session.principal.id, session.client_id)
+        old = self._live.pop(key, None)
+        if old is not None:
+            self.takeovers += 1
+            old.taken_over()
+        self._live[key] = session
+
+    def leave(self, session: Session) -> None:
+        """Forget a session, unless another one has taken its place."""
+        key = (session.principal.id, session.client_id)
+        if self._live.get(key) is session:
+            del self._live[key]
+
+    def assign_id(self) -> str:
+        """A client id for one who gave none (5, 3.2.2.3.7). Unique as long as this core runs."""
+        self._assigned += 1
+        return f"edgecore-{self._assigned}"

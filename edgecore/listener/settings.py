@@ -1,0 +1,62 @@
+"""What an integrator may set about the listener. A record and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgecore.base.errors import ConfigError
+from edgecore.mqtt.acceptance import SessionLimits
+from edgecore.mqtt.runs import MAX_PLAIN_PACKET
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """Address and bounds of the MQTT listener, `[listener]` in edgecore.toml.
+
+    `host`: the address to listen on, "" for all. `port`: 0 for any free one. Times are seconds, sizes
+    bytes. `max_connections` counts those that have not finished their handshake too; the rest is
+    per session and explained in mqtt.acceptance.SessionLimits. Raises ConfigError.
+    """
+
+    host: str = ""
+    port: int = 8883
+    max_connections: int = 4096
+    handshake_timeout: float = 10.0
+    connect_timeout: float = 10.0
+    max_packet_size: int = 256 * 1024
+    max_subscriptions: int = 100
+    max_keep_alive: int = 1200
+    receive_maximum: int = 1024
+    max_in_flight: int = 256
+    max_queued: int = 1000
+    max_queued_bytes: int = 1024 * 1024
+    max_unsent: int = 1024 * 1024
+
+    def __post_init__(self) -> None:
+        _within("port", self.port, 0, 65_535)
+        _within("max_connections", self.max_connections, 1, 1_000_000)
+        # Below this the fast path would take what the setting forbids.
+        _within("max_packet_size", self.max_packet_size, MAX_PLAIN_PACKET, 268_435_460)
+        _within("max_keep_alive", self.max_keep_alive, 0, 65_535)
+        _within("receive_maximum", self.receive_maximum, 1, 65_535)
+        _within("max_in_flight", self.max_in_flight, 1, 65_535)
+
+    @property
+    def session(self) -> SessionLimits:
+        """The bounds of one session."""
+        return SessionLimits(
+            self.receive_maximum,
+            self.max_in_flight,
+            self.max_queued,
+            self.max_queued_bytes,
+            self.max_unsent,
+            self.max_packet_size,
+            self.max_keep_alive,
+        )
+
+
+def _within(key: str, value: int, lowest: int, highest: int) -> None:
+    if not lowest <= value <= highest:
+        raise ConfigError(
+            "edgecore.toml", f"listener.{key}", str(value), f"a number from {lowest} to {highest}"
+        )

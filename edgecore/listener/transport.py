@@ -1,0 +1,220 @@
+"""One TCP connection of the listener: TLS in between, a DeviceSession behind it.
+
+    HANDSHAKE --certificate verified--> OPEN --finish--> CLOSING --peer gone, or time up--> gone
+        `-------------failed-----------------------------^
+
+The only protocol class of this room. It knows no MQTT; times come from the loop's clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final, cast
+
+from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.refusals import Refusals
+from edgecore.listener.settings import ListenerSettings
+from edgecore.listener.tls import TlsChannel
+
+HANDSHAKE: Final = "handshake"
+OPEN: Final = "open"
+CLOSING: Final = "closing"
+
+# Seconds that a peer has to take our last words and hang up. Closing at once with unread input would
+# reset the connection, and the reason would be lost (facts: mqtt-clients.md).
+LINGER: Final = 2.0
+# Bytes that wait for the kernel before a receiver counts as slow: about what the socket takes at once.
+HIGH_WATER: Final = 256 * 1024
+
+MakeSession = Callable[["Connection", str, str], DeviceSession]
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection. `blocked`: the peer reads too slowly, send nothing now."""
+
+    __slots__ = (
+        "_channel",
+        "_connections",
+        "_deadline",
+        "_make_session",
+        "_peer",
+        "_refusals",
+        "_settings",
+        "_time",
+        "_transport",
+        "blocked",
+        "phase",
+        "session",
+    )
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        settings: ListenerSettings,
+        connections: set[Connection],
+        refusals: Refusals,
+        make_session: MakeSession,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._channel = TlsChannel(context)
+        self._settings = settings
+        self._connections = connections
+        self._refusals = refusals
+        self._make_session = make_session
+        self._time = loop.time
+        self._transport: asyncio.Transport | None = None
+        self._peer = ""
+        self._deadline = 0.0
+        self.blocked = False
+        self.phase = HANDSHAKE
+        self.session: DeviceSession | None = None
+
+    # From the event loop --------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless the house is full."""
+        transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+        self._transport = transport
+        address = transport.get_extra_info("peername")
+        self._peer = str(address[0]) if address else "unknown"
+        now = self._time()
+        if len(self._connections) >= self._settings.max_connections:
+            text = f"{len(self._connections)} connections are open: listener.max_connections is reached"
+            self._refusals.note("full house", self._peer, text, now)
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._deadline = now + self._settings.handshake_timeout
+        self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Decrypt and pass on."""
+        if self.phase is OPEN:
+            try:
+                plain = self._channel.decrypt(data)
+            except ssl.SSLError as error:
+                self._broken(error)
+                return
+            if plain:
+                self.session.data(plain, self._time())  # type: ignore[union-attr]  # OPEN has a session
+            if self._channel.closed and self.phase is OPEN:
+                self.finish()
+        elif self.phase is HANDSHAKE:
+            self._shake_hands(data)
+
+    def eof_received(self) -> None:
+        """Let the loop close; a peer that is gone needs no close_notify."""
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature; why it ended is the same to us
+        """Tell the session."""
+        self._connections.discard(self)
+        self.phase = CLOSING
+        if self.session is not None:
+            self.session.lost()
+
+    def pause_writing(self) -> None:
+        """Send nothing more: the peer does not read."""
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        self.blocked = False
+        if self.session is not None:
+            self.session.writable()
+
+    # From the session -----------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Encrypt and send; never raises."""
+        transport = self._transport
+        if self.phase is not OPEN or transport is None:
+            return
+        try:
+            transport.write(self._channel.encrypt(data))
+        except ssl.SSLError as error:
+            self._broken(error)
+
+    def finish(self) -> None:
+        """End our half, wait a little for the peer's, discarding what still comes."""
+        transport = self._transport
+        if self.phase is CLOSING or transport is None:
+            return
+        last = self._channel.close() if self.phase is OPEN else self._channel.take()
+        self.phase = CLOSING
+        self._deadline = self._time() + LINGER
+        if transport.is_closing():
+            return
+        transport.resume_reading()
+        if last:
+            transport.write(last)
+        transport.write_eof()
+
+    def hold_reading(self, hold: bool) -> None:
+        """Stop or go on reading."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if hold:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
+
+    # From the service -----------------------------------------------------------------------------
+
+    def check(self, now: float) -> None:
+        """End what has taken too long. `now`: the loop's clock."""
+        if self.session is not None and self.session.live:
+            self.session.check(now)
+        elif now >= self._deadline:
+            self._too_late(now)
+
+    def _too_late(self, now: float) -> None:
+        if self.phase is HANDSHAKE:
+            seconds = self._settings.handshake_timeout
+            self._refusals.note("handshake", self._peer, f"TLS handshake not done after {seconds:g} s", now)
+        elif self.phase is OPEN:
+            seconds = self._settings.connect_timeout
+            self._refusals.note("connect", self._peer, f"no CONNECT within {seconds:g} s", now)
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Inside ---------------------------------------------------------------------------------------
+
+    def _shake_hands(self, data: bytes) -> None:
+        assert self._transport is not None
+        try:
+            answer = self._channel.handshake(data)
+            if answer:
+                self._transport.write(answer)
+            if not self._channel.established:
+                return
+            fingerprint = self._channel.fingerprint()
+        except ssl.SSLError as error:
+            self._refusals.note("handshake", self._peer, _reason(error), self._time())
+            self.finish()
+            return
+        self.phase = OPEN
+        self._deadline = self._time() + self._settings.connect_timeout
+        self.session = self._make_session(self, fingerprint, self._peer)
+        if self._channel.has_input:
+            self.data_received(b"")  # what came along with the end of the handshake
+
+    def _broken(self, error: ssl.SSLError) -> None:
+        self._refusals.note("tls", self._peer, _reason(error), self._time())
+        self.phase = HANDSHAKE  # nothing can be said over TLS any more but its own alert
+        self.finish()
+        if self.session is not None:
+            self.session.lost()
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """What OpenSSL says, without its file names."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted: {error.verify_message}"
+    return error.reason or str(error)

@@ -1,0 +1,198 @@
+"""Throw-away certificates and a session without sockets, for the listener's tests."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import ipaddress
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from edgecore.base.clock import ManualClock
+from edgecore.base.group import DeviceSpec, Row
+from edgecore.listener.admission import Admission
+from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.refusals import Refusals
+from edgecore.listener.sessions import Sessions
+from edgecore.listener.settings import ListenerSettings
+from edgecore.listener.tls import TlsFiles
+from edgecore.listener.turn import Turn
+from edgecore.mqtt import packets as p
+from edgecore.mqtt.codec import decode, encode
+from edgecore.mqtt.framer import Framer
+from edgecore.router import Router
+
+BEGIN, END = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass
+class Pki:
+    """A folder with ca, server, and the devices `one`, `two`, `expired`, `foreign` (of another CA)."""
+
+    folder: Path
+
+    @property
+    def files(self) -> TlsFiles:
+        return TlsFiles(self.folder / "ca.pem", self.folder / "server.pem", self.folder / "server.key")
+
+    def fingerprint(self, name: str) -> str:
+        der = ssl.PEM_cert_to_DER_cert((self.folder / f"{name}.pem").read_text())
+        return hashlib.sha256(der).hexdigest()
+
+    def client(self, name: str | None) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.folder / "ca.pem")
+        if name:
+            context.load_cert_chain(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        return context
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    ca, other = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    write(folder, "ca", ca, "CA", ca, ca=True)
+    write(folder, "server", ec.generate_private_key(ec.SECP256R1()), "CA", ca)
+    for name in ("one", "two"):
+        write(folder, name, ec.generate_private_key(ec.SECP256R1()), "CA", ca)
+    write(
+        folder, "expired", ec.generate_private_key(ec.SECP256R1()), "CA", ca, end=BEGIN + dt.timedelta(days=1)
+    )
+    write(folder, "foreign", ec.generate_private_key(ec.SECP256R1()), "other CA", other)
+    return Pki(folder)
+
+
+def write(folder, name, key, issuer, authority, ca=False, end=END):
+    san = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA" if ca else name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(BEGIN)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(san), critical=False)
+        .sign(authority, hashes.SHA256())
+    )
+    (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / f"{name}.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+
+
+class Book(dict):
+    """Fingerprint -> name."""
+
+    def lookup(self, fingerprint):
+        return self.get(fingerprint)
+
+
+class FakeWire:
+    """A connection that keeps what was sent."""
+
+    def __init__(self):
+        self.blocked = False
+        self.sent = []
+        self.finished = False
+        self.holding = False
+
+    def send(self, data):
+        self.sent.append(data)
+
+    def finish(self):
+        self.finished = True
+
+    def hold_reading(self, hold):
+        self.holding = hold
+
+
+class House:
+    """Everything behind the door but sockets: devices `one`, `two`, `three`; certificates are their names."""
+
+    def __init__(self, **settings):
+        self.clock = ManualClock()
+        self.router = Router(self.clock)
+        self.specs = {name: DeviceSpec(name, name) for name in ("one", "two", "three")}
+        self.book = Book({name: name for name in self.specs})
+        self.routes(Row(("device:*",), ("t/#",), ("device:*",)))
+        self.settings = ListenerSettings(**settings)
+        self.sessions, self.refusals = Sessions(), Refusals()
+        self.due = []
+        self.turn = Turn(self.due.append)
+
+    def routes(self, *rows):
+        self.router.set_rows(rows, self.specs)
+
+    def session(self, certificate):
+        return DeviceSession(
+            FakeWire(),
+            certificate,
+            "192.0.2.1",
+            self.settings,
+            self.router,
+            Admission(self.book, self.specs.get),
+            self.sessions,
+            self.refusals,
+            self.turn,
+            self.clock,
+        )
+
+    def device(self, name="one", version=5, **connect):
+        """A connected device."""
+        device = Peer(self, self.session(name), version)
+        device.send(p.Connect(connect.pop("client_id", name), version, **connect))
+        assert device.receive()[0].reason_code == 0
+        return device
+
+    def turn_over(self):
+        """End the loop's turn."""
+        while self.due:
+            self.due.pop(0)()
+
+
+class Peer:
+    """A client at the other end of a fake wire."""
+
+    def __init__(self, house, session, version):
+        self.house, self.session, self.version = house, session, version
+        self.wire = session._wire
+
+    def send(self, *packets):
+        data = b"".join(each if isinstance(each, bytes) else encode(each, self.version) for each in packets)
+        self.session.data(data, self.house.clock.monotonic())
+
+    def receive(self):
+        self.house.turn_over()
+        data = b"".join(self.wire.sent)
+        self.wire.sent.clear()
+        return [decode(first, body, self.version) for first, body in Framer(1 << 28).feed(data)]
+
+    def subscribe(self, topic_filter="t/#", qos=0, **options):
+        self.send(p.Subscribe(1, [p.SubscriptionOptions(topic_filter, qos, **options)]))
+        return self.receive()
+
+
+@pytest.fixture
+def make_house():
+    return House
+
+
+@pytest.fixture
+def house():
+    return House()
+
+
+@pytest.fixture
+def book():
+    return Book()

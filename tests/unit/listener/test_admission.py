@@ -1,0 +1,22 @@
+import pytest
+
+from edgecore.base.errors import NotAuthorizedError
+from edgecore.base.group import DeviceSpec
+from edgecore.listener.admission import Admission
+
+
+def test_a_known_device_of_the_group_gets_its_principal(book):
+    book["f"] = "one"
+    principal = Admission(book, {"one": DeviceSpec("one", "thing-1")}.get).principal("f")
+    assert (principal.id, principal.thing) == ("device:one", "thing-1")
+
+
+def test_an_unknown_certificate_is_refused_with_the_cure(book):
+    with pytest.raises(NotAuthorizedError, match="device add"):
+        Admission(book, {}.get).principal("f")
+
+
+def test_a_device_outside_the_group_is_refused_with_the_cure(book):
+    book["f"] = "one"
+    with pytest.raises(NotAuthorizedError, match=r"devices\.one"):
+        Admission(book, {}.get).principal("f")

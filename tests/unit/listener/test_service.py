@@ -1,0 +1,175 @@
+"""The listener on a real socket with real TLS; transport.py is covered by its own file."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+
+import pytest
+
+from edgecore.base.clock import SystemClock
+from edgecore.base.errors import CertificateError, UnavailableError
+from edgecore.base.group import DeviceSpec, Row
+from edgecore.listener import ListenerService, ListenerSettings, TlsFiles
+from edgecore.listener import service as service_module
+from edgecore.mqtt import packets as p
+from edgecore.mqtt.codec import decode, encode
+from edgecore.mqtt.framer import Framer
+from edgecore.router import Router
+
+
+class Client:
+    """A device over TLS."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+        self.framer = Framer(1 << 20)
+        self.inbox = []
+
+    async def send(self, packet):
+        self.writer.write(encode(packet, 5))
+        await self.writer.drain()
+
+    async def receive(self):
+        while not self.inbox:
+            data = await asyncio.wait_for(self.reader.read(65_536), 5)
+            if not data:
+                return None
+            self.inbox += [decode(first, body, 5) for first, body in self.framer.feed(data)]
+        return self.inbox.pop(0)
+
+    async def close(self):
+        self.writer.close()
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            await self.writer.wait_closed()
+
+
+@pytest.fixture
+def make_service(pki, book):
+    specs = {name: DeviceSpec(name, name) for name in ("one", "two")}
+    for name in specs:
+        book[pki.fingerprint(name)] = name
+
+    def make(files=None, **settings):
+        router = Router(SystemClock())
+        router.set_rows([Row(("device:*",), ("t/#",), ("device:*",))], specs)
+        chosen = ListenerSettings(**{"host": "127.0.0.1", "port": 0, **settings})
+        return ListenerService(chosen, router, book, specs.get, files or pki.files, SystemClock())
+
+    return make
+
+
+@contextlib.asynccontextmanager
+async def running(service):
+    ready = asyncio.Event()
+    task = asyncio.create_task(service.run(ready.set))
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    waiting.cancel()
+    try:
+        if task.done():
+            await task
+        yield service
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def client(service, pki, name="one", **connect):
+    stream = await asyncio.open_connection("127.0.0.1", service.port, ssl=pki.client(name))
+    it = Client(*stream)
+    try:
+        if name:
+            await it.send(p.Connect(name, 5, **connect))
+        yield it
+    finally:
+        await it.close()
+
+
+async def test_devices_speak_with_one_another(make_service, pki):
+    async with (
+        running(make_service()) as service,
+        client(service, pki) as one,
+        client(service, pki, "two") as two,
+    ):
+        assert (await one.receive()).reason_code == 0
+        assert (await two.receive()).reason_code == 0
+        await two.send(p.Subscribe(1, [p.SubscriptionOptions("t/#", 1)]))
+        assert await two.receive() == p.SubAck(1, [1])
+        await one.send(p.Publish("t/a", b"hello", 1, packet_id=1))
+        assert await one.receive() == p.PubAck(1)
+        assert (await two.receive()).payload == b"hello"
+        status = service.status()
+        assert status["devices"] == ["one", "two"]
+        assert (status["connections"], status["sessions"]) == (2, 2)
+    assert service.port == 0
+
+
+async def test_recheck_closes_who_was_revoked(make_service, pki, book):
+    async with (
+        running(make_service()) as service,
+        client(service, pki) as one,
+        client(service, pki, "two") as two,
+    ):
+        await one.receive()
+        await two.receive()
+        book.pop(pki.fingerprint("one"))
+        service.recheck()
+        assert (await one.receive()).reason_code == 0x87
+        assert await one.receive() is None
+        await two.send(p.PingReq())
+        assert await two.receive() == p.PingResp()
+
+
+async def test_the_sweep_ends_silent_clients(make_service, pki, monkeypatch):
+    monkeypatch.setattr(service_module, "SWEEP", 0.02)
+    monkeypatch.setattr("edgecore.mqtt.server_session.KEEP_ALIVE_GRACE", 0.05)
+    async with running(make_service()) as service, client(service, pki, keep_alive=1) as one:
+        await one.receive()
+        assert (await one.receive()).reason_code == 0x8D
+
+
+async def test_stopping_says_goodbye(make_service, pki):
+    service = make_service()
+    async with contextlib.AsyncExitStack() as stack:
+        async with running(service):
+            one = await stack.enter_async_context(client(service, pki))
+            await one.receive()
+        assert (await one.receive()).reason_code == 0x8B
+        assert await one.receive() is None
+
+
+async def test_stopping_cuts_who_does_not_go(make_service, monkeypatch):
+    monkeypatch.setattr(service_module, "DRAIN", 0.05)
+    async with running(make_service()) as service:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(b"\x16")
+        await writer.drain()
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.1"])
+async def test_it_listens_where_it_was_told(make_service, pki, host):
+    async with running(make_service(host=host)) as service, client(service, pki) as one:
+        assert (await one.receive()).reason_code == 0
+
+
+async def test_a_port_in_use_is_named(make_service):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UnavailableError, match=str(port)):
+            async with running(make_service(port=port)):
+                pass
+
+
+async def test_missing_certificates_are_named(make_service, tmp_path):
+    files = TlsFiles(tmp_path / "ca.pem", tmp_path / "server.pem", tmp_path / "server.key")
+    with pytest.raises(CertificateError):
+        async with running(make_service(files)):
+            pass

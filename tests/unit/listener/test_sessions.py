@@ -1,0 +1,39 @@
+from edgecore.base import identity
+from edgecore.listener.sessions import Sessions
+
+
+class Live:
+    def __init__(self, device, client_id):
+        self.principal = identity.device(device)
+        self.client_id = client_id
+        self.over = False
+
+    def taken_over(self):
+        self.over = True
+
+
+def test_the_same_client_takes_over_and_the_old_session_leaves_nothing():
+    sessions = Sessions()
+    old, new = Live("one", "c"), Live("one", "c")
+    sessions.enter(old)
+    sessions.enter(new)
+    assert old.over
+    sessions.leave(old)
+    assert list(sessions) == [new]
+    assert sessions.takeovers == 1
+    sessions.leave(new)
+    assert len(sessions) == 0
+
+
+def test_another_device_cannot_take_a_client_id_over():
+    sessions = Sessions()
+    one, two = Live("one", "c"), Live("two", "c")
+    sessions.enter(one)
+    sessions.enter(two)
+    assert not one.over
+    assert len(sessions) == 2
+
+
+def test_assigned_ids_differ():
+    sessions = Sessions()
+    assert sessions.assign_id() != sessions.assign_id()

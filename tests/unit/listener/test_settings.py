@@ -1,0 +1,31 @@
+import pytest
+
+from edgecore.base.errors import ConfigError
+from edgecore.listener.settings import ListenerSettings
+
+
+def test_the_sessions_bounds_are_those_that_were_set():
+    limits = ListenerSettings(receive_maximum=7, max_in_flight=8, max_queued=9, max_unsent=10).session
+    assert (limits.receive_maximum, limits.max_in_flight, limits.max_queued, limits.max_unsent) == (
+        7,
+        8,
+        9,
+        10,
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 70_000},
+        {"max_connections": 0},
+        {"max_packet_size": 100},
+        {"max_keep_alive": 70_000},
+        {"receive_maximum": 0},
+        {"max_in_flight": 0},
+    ],
+)
+def test_what_mqtt_does_not_allow_is_refused_by_name(wrong):
+    with pytest.raises(ConfigError) as caught:
+        ListenerSettings(**wrong)
+    assert caught.value.key == f"listener.{next(iter(wrong))}"

@@ -1,0 +1,228 @@
+"""One connection on a fake transport; TLS is real, in memory. The loop is the test's own."""
+
+import contextlib
+import ssl
+
+import pytest
+
+from edgecore.listener import transport as transport_module
+from edgecore.listener.tls import server_context
+from edgecore.listener.transport import CLOSING, HANDSHAKE, HIGH_WATER, OPEN, Connection
+from edgecore.mqtt import packets as p
+from edgecore.mqtt.codec import encode
+
+
+class FakeTransport:
+    def __init__(self):
+        self.out = []
+        self.aborted = self.eof = self.closing = False
+        self.reading = True
+        self.high = 0
+
+    def get_extra_info(self, _name):
+        return ("192.0.2.7", 1234)
+
+    def set_write_buffer_limits(self, high):
+        self.high = high
+
+    def write(self, data):
+        self.out.append(data)
+
+    def write_eof(self):
+        self.eof = True
+
+    def is_closing(self):
+        return self.closing
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+    def abort(self):
+        self.aborted = True
+
+
+class Loop:
+    def __init__(self):
+        self.now = 0.0
+
+    def time(self):
+        return self.now
+
+
+class Line:
+    """A connection, its transport, and a TLS client at the other end."""
+
+    def __init__(self, house, pki, name="one", **more):
+        self.house, self.loop, self.transport = house, Loop(), FakeTransport()
+        self.connections = more.pop("connections", set())
+        house.book[pki.fingerprint("one")] = "one"
+        self.connection = Connection(
+            server_context(pki.files),
+            house.settings,
+            self.connections,
+            house.refusals,
+            self._make,
+            self.loop,
+        )
+        self.connection.connection_made(self.transport)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = pki.client(name).wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+
+    def _make(self, connection, fingerprint, _peer):
+        session = self.house.session(fingerprint)
+        session._wire = connection
+        return session
+
+    def shake_hands(self):
+        for _ in range(3):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.tls.do_handshake()
+            self.exchange()
+        return self
+
+    def exchange(self):
+        data = self.outgoing.read()
+        if data:
+            self.connection.data_received(data)
+        for part in self.transport.out:
+            self.incoming.write(part)
+        self.transport.out.clear()
+
+    def send(self, packet):
+        self.tls.write(packet if isinstance(packet, bytes) else encode(packet, 5))
+        self.exchange()
+        self.house.turn_over()
+
+    def read(self):
+        self.exchange()
+        try:
+            return self.tls.read(65_536)
+        except ssl.SSLWantReadError:
+            return None
+
+
+@pytest.fixture
+def line(house, pki):
+    return Line(house, pki).shake_hands()
+
+
+def test_a_device_connects_and_is_answered(line):
+    assert line.connection.phase == OPEN
+    assert line.transport.high == HIGH_WATER
+    line.send(p.Connect("c", 5))
+    assert line.read()[0] == 0x20
+    line.send(p.PingReq())
+    assert line.read() == b"\xd0\0"
+    assert line.connections == {line.connection}
+
+
+def test_a_disconnect_ends_our_half_and_waits_for_the_peers(line):
+    line.send(p.Connect("c", 5))
+    line.send(p.Disconnect())
+    assert line.transport.eof
+    assert line.connection.phase == CLOSING
+    line.connection.data_received(b"discarded")
+    line.connection.finish()
+    line.connection.eof_received()
+    line.connection.connection_lost(None)
+    assert line.connections == set()
+
+
+def test_the_peers_close_notify_is_answered(line):
+    line.send(p.Connect("c", 5))
+    with pytest.raises(ssl.SSLWantReadError):
+        line.tls.unwrap()
+    line.exchange()
+    assert line.transport.eof
+
+
+def test_a_lost_connection_tells_the_session(line):
+    line.send(p.Connect("c", 5))
+    assert len(line.house.sessions) == 1
+    line.connection.connection_lost(ConnectionResetError())
+    assert len(line.house.sessions) == 0
+
+
+@pytest.mark.parametrize("name", ["expired", "foreign", None])
+def test_a_bad_certificate_is_refused_with_an_alert_and_counted(house, pki, name):
+    line = Line(house, pki, name)
+    with pytest.raises(ssl.SSLError):
+        line.shake_hands().read()
+    assert line.transport.eof
+    assert line.connection.session is None
+    assert house.refusals.counts == {"handshake": 1}
+
+
+def test_something_else_than_tls_is_refused(house, pki):
+    line = Line(house, pki)
+    line.connection.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    assert line.connection.phase == CLOSING
+    line.connection.send(b"never")
+    line.loop.now = transport_module.LINGER
+    line.connection.check(line.loop.now)
+    assert line.transport.aborted
+
+
+def test_a_handshake_that_takes_too_long_is_cut(house, pki):
+    line = Line(house, pki)
+    line.connection.check(house.settings.handshake_timeout - 0.1)
+    assert not line.transport.aborted
+    line.connection.check(house.settings.handshake_timeout)
+    assert line.transport.aborted
+    assert line.connection.phase == HANDSHAKE
+
+
+def test_a_client_that_never_connects_is_cut(line):
+    line.connection.check(line.house.settings.connect_timeout)
+    assert line.transport.aborted
+    assert line.house.refusals.counts == {"connect": 1}
+
+
+def test_a_live_session_is_asked_for_its_keep_alive(line):
+    line.send(p.Connect("c", 5, keep_alive=10))
+    line.connection.check(1_000.0)
+    assert line.transport.eof
+
+
+def test_a_full_house_takes_nobody(house, pki):
+    line = Line(house, pki, connections={object() for _ in range(house.settings.max_connections)})
+    assert line.transport.aborted
+    assert house.refusals.counts == {"full house": 1}
+
+
+def test_broken_tls_ends_the_session_at_once(line):
+    line.send(p.Connect("c", 5))
+    line.connection.data_received(b"\x17\x03\x03\x00\x05xxxxx")
+    assert line.transport.eof
+    assert len(line.house.sessions) == 0
+    assert line.house.refusals.counts == {"tls": 1}
+
+
+def test_a_peer_that_does_not_read_blocks_and_goes_on(line):
+    line.send(p.Connect("c", 5))
+    line.read()
+    line.connection.pause_writing()
+    line.send(p.PingReq())
+    assert line.read() is None
+    line.connection.resume_writing()
+    line.house.turn_over()
+    assert line.read() == b"\xd0\0"
+
+
+def test_reading_can_be_held(line):
+    line.connection.hold_reading(hold=True)
+    assert not line.transport.reading
+    line.connection.hold_reading(hold=False)
+    assert line.transport.reading
+    line.transport.closing = True
+    line.connection.hold_reading(hold=True)
+    assert line.transport.reading
+
+
+def test_a_closing_transport_is_left_alone(line):
+    line.transport.closing = True
+    line.connection.finish()
+    assert not line.transport.eof

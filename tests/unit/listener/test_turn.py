@@ -1,0 +1,34 @@
+from edgecore.listener.turn import Turn
+
+
+class Once:
+    def __init__(self, turn=None):
+        self.flushed = 0
+        self.turn = turn
+
+    def flush(self):
+        self.flushed += 1
+        if self.turn is not None and self.flushed == 1:
+            self.turn.add(self)
+
+
+def test_all_senders_of_a_turn_are_flushed_by_one_callback():
+    due = []
+    turn = Turn(due.append)
+    first, second = Once(), Once()
+    turn.add(first)
+    turn.add(second)
+    assert len(due) == 1
+    due.pop()()
+    assert (first.flushed, second.flushed) == (1, 1)
+
+
+def test_what_comes_while_flushing_waits_for_the_next_turn():
+    due = []
+    turn = Turn(due.append)
+    again = Once(turn)
+    turn.add(again)
+    due.pop()()
+    assert again.flushed == 1
+    due.pop()()
+    assert again.flushed == 2
