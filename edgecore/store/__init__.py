@@ -12,8 +12,10 @@ from edgecore.store.memory import MemoryQueue
 from edgecore.store.queue import DurableQueue
 from edgecore.store.retained import RetainedStore
 from edgecore.store.settings import StoreSettings
+from edgecore.store.transaction import Connection
 
 __all__ = [
+    "Connection",
     "Database",
     "Dictionary",
     "DurableQueue",

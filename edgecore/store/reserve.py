@@ -11,11 +11,11 @@ from pathlib import Path
 
 
 class Reserve:
-    """The ballast file at `path`. `held` says whether its blocks are allocated now."""
+    """The ballast file of `size` bytes at `path`. `held` says whether its blocks are allocated now."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
-        self._size = size
+        self.size = size
         self.held = False
 
     def hold(self) -> bool:
@@ -33,12 +33,12 @@ class Reserve:
         return True
 
     def _allocate(self) -> bool:
-        if self._size == 0:
+        if self.size == 0:
             return True
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(descriptor, 0, self._size)
+                os.posix_fallocate(descriptor, 0, self.size)
             finally:
                 os.close(descriptor)
         except OSError:

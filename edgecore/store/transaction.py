@@ -15,7 +15,8 @@ from edgecore.base.errors import StoreError
 from edgecore.store.opening import DAMAGED_CODES, primary_code
 from edgecore.store.reserve import Reserve
 
-Work = Callable[[sqlite3.Connection], None]
+Connection = sqlite3.Connection  # for the annotations of rooms, which do not import sqlite3
+Work = Callable[[Connection], None]
 Outcome = Exception | None
 
 
@@ -30,7 +31,7 @@ class Write:
 
 def commit_group(connection: sqlite3.Connection, writes: Sequence[Write], reserve: Reserve) -> list[Outcome]:
     """Run the works; gives what became of each, in order: None, or the error."""
-    room = reserve.hold()
+    room = reserve.hold() or _room_inside(connection, reserve.size)
     outcomes: list[Outcome] = [None if room or write.frees else _no_room() for write in writes]
     _run(connection, writes, outcomes, [i for i, outcome in enumerate(outcomes) if outcome is None])
     if any(_is_full(outcome) for outcome in outcomes) and reserve.release():
@@ -64,6 +65,13 @@ def is_fatal(outcome: Outcome) -> bool:
         sqlite3.SQLITE_IOERR_FSYNC,
         sqlite3.SQLITE_IOERR_DIR_FSYNC,
     )
+
+
+def _room_inside(connection: sqlite3.Connection, needed: int) -> bool:
+    """Whether deletions have freed that many bytes inside the file: a full disk does not matter then."""
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    return bool(free * page_size >= needed)
 
 
 def _no_room() -> StoreError:

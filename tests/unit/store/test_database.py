@@ -257,6 +257,15 @@ async def test_without_room_for_the_reserve_only_deletions_run(db, monkeypatch):
     assert db.status()["disk_full"] is False
 
 
+async def test_pages_that_deletions_freed_are_used_although_the_disk_is_full(db, monkeypatch):
+    await durable([db.write(insert(x, b"y" * 3000)) for x in range(10)])
+    await asyncio.to_thread(db._reserve.release)
+    monkeypatch.setattr(db._reserve, "_allocate", lambda: False)
+    await durable(db.write(lambda c: c.execute("DELETE FROM t"), frees=True))
+    await durable(db.write(insert(1)))
+    assert await rows(db) == [1]
+
+
 async def test_migrate_by_the_writer(db):
     await db.migrate("room", ["CREATE TABLE a (x)"])
     await db.migrate("room", ["CREATE TABLE a (x)", "CREATE TABLE b (x)"])
