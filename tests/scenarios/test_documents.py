@@ -1,0 +1,117 @@
+"""The commands that documents show are run, as they stand there."""
+
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("scenario")
+
+ROOT = Path(__file__).resolve().parents[2]
+EDGECORE = {"edgecore", ".venv/bin/edgecore"}
+WITHIN = 30
+
+
+def commands(document):
+    """Every command line of the document's fenced blocks; continued lines are joined, comments left out."""
+    text = (ROOT / document).read_text()
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    known = (*EDGECORE, "mosquitto_pub", "make")
+    return [shlex.split(line, comments=True) for line in lines if line.split(" ")[0] in known]
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/performance.md", "docs/architecture.md"]
+)
+def test_every_make_verb_that_is_shown_exists(document):
+    text = (ROOT / document).read_text()
+    shown = set(re.findall(r"`make ([a-z]+)", text)) | {
+        argv[1] for argv in commands(document) if argv[0] == "make"
+    }
+    for verb in sorted(shown):
+        done = subprocess.run(
+            ["make", "-n", verb], check=False, cwd=ROOT, capture_output=True, text=True, timeout=WITHIN
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/architecture.md", "CONTRIBUTING.md", "docs/decisions/README.md"]
+)
+def test_every_file_that_is_named_exists(document):
+    text = (ROOT / document).read_text()
+    linked = {(ROOT / document).parent / each for each in re.findall(r"\]\(([^)#:]+)\)", text)}
+    named = {ROOT / each for each in re.findall(r"`((?:tests|tools|docs|deploy|edgecore)/[\w./-]+)`", text)}
+    missing = sorted(str(path) for path in linked | named if not path.exists() and "modbus" not in str(path))
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "deploy/sensor-gateway/README.md"])
+def test_a_device_of_ones_own_in_three_commands(document, tmp_path):
+    if shutil.which("mosquitto_pub") is None:
+        pytest.skip("mosquitto_pub is not installed (Debian: mosquitto-clients)")
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    shown = [argv for argv in commands(document) if argv[0] != "make"]
+    verbs = [argv[1] if argv[0] in EDGECORE else argv[0] for argv in shown]
+    assert verbs[:3] == ["init", "device", "run"]
+    assert "mosquitto_pub" in verbs
+    for argv in shown[:2]:
+        subprocess.run(ours(argv), cwd=tmp_path, check=True, capture_output=True, timeout=WITHIN)
+    core = tmp_path / shown[2][shown[2].index("--dir") + 1]
+    with running(ours(shown[2]), tmp_path, core) as port:
+        watching = [*ours(["edgecore", "sub", "dt/#"]), "--dir", str(core), "--count", "1", "--json"]
+        with subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as watcher:
+            wait_for_subscription(core)
+            publish = shown[verbs.index("mosquitto_pub")]
+            publish[publish.index("8883")] = str(port)
+            subprocess.run(publish, cwd=tmp_path, check=True, capture_output=True, timeout=WITHIN)
+            seen, _ = watcher.communicate(timeout=WITHIN)
+    assert json.loads(seen)["topic"] == "dt/sensor-1/temperature"
+
+
+def ours(argv):
+    """The command as this interpreter runs it, with a free port instead of 8883, which may be in use."""
+    port = ["--mqtt-port", "0"] if "run" in argv else []
+    return [sys.executable, "-m", "edgecore", *argv[1:], *port]
+
+
+@contextmanager
+def running(argv, folder, core):
+    with subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield until(lambda: json.loads((core / "run" / "ports.json").read_text())["mqtt"])
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WITHIN) == 0
+
+
+def wait_for_subscription(core):
+    status = [*ours(["edgecore", "status"]), "--dir", str(core), "--json"]
+
+    def subscriptions():
+        done = subprocess.run(status, check=False, capture_output=True, text=True, timeout=WITHIN)
+        return json.loads(done.stdout)["units"]["router"]["status"]["subscriptions"]
+
+    until(subscriptions)
+
+
+def until(look):
+    """What `look` gives once it gives something; no event tells of it."""
+    ends = time.monotonic() + WITHIN
+    while time.monotonic() < ends:
+        try:
+            if found := look():
+                return found
+        except FileNotFoundError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"nothing within {WITHIN} s")
