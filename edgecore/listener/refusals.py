@@ -1,7 +1,7 @@
 """Says once why a peer was turned away, and counts every time. Decides from values; only it logs them.
 
-A device that is refused tries again within seconds, for ever: each (peer, reason) is logged at most once
-in a while, and the number of pairs that are remembered is bounded.
+A device that is refused tries again within seconds, for ever: each (peer, kind) is logged at most once
+in a while, and the number of those that are remembered is bounded.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ class Refusals:
     __slots__ = ("_logged", "counts")
 
     def __init__(self) -> None:
-        self._logged: dict[tuple[str, str], float] = {}
+        self._logged: dict[tuple[str, str, str], float] = {}
         self.counts: Counter[str] = Counter()
 
-    def note(self, kind: str, peer: str, reason: str, now: float) -> None:
-        """Count a refusal of `kind` and log it, unless it was lately. `now`: monotonic seconds."""
+    def note(self, kind: str, peer: str, reason: str, now: float, *, each: bool = False) -> None:
+        """Count a refusal of `kind` and log it, unless it was lately. `now`: monotonic seconds.
+
+        `each`: the reasons of this kind are a few fixed ones, and each is news: behind one address there
+        may be a device with an expired certificate and another with a foreign one.
+        """
         self.counts[kind] += 1
-        if self._is_news((peer, kind), now):
+        if self._is_news((peer, kind, reason if each else ""), now):
             _log.warning("%s refused (%s): %s", peer, kind, reason)
 
-    def _is_news(self, key: tuple[str, str], now: float) -> bool:
+    def _is_news(self, key: tuple[str, str, str], now: float) -> bool:
         last = self._logged.get(key)
         if last is not None and now < last + REPEAT_AFTER:
             return False

@@ -169,6 +169,7 @@ class Router:
         sender = message.sender
         plan = self._plans.get((sender.id, message.topic)) or self.plan_for(sender, message.topic)
         if not plan.allowed:
+            self._deliver(message, plan, [])  # to operators, who may see what flows nowhere
             self._deny(sender)
             return DENIED
         if message.retain or plan.missing:
@@ -248,7 +249,7 @@ class Router:
     def _to_subscribers(self, sender: Principal, topic: str, grants: tuple[Grant, ...]) -> list[Delivery]:
         """One delivery per subscriber, at the highest QoS that any row and subscription give."""
         best: dict[int, Delivery] = {}
-        watched = Grant("", topic, EXACTLY_ONCE)  # an operator may see all that was allowed to flow
+        watched = Grant("", topic, EXACTLY_ONCE)  # permits nobody but operators, who may see anything
         for grant in (*(grant for grant in grants if grant.for_devices), watched):
             for subscription in self._subscriptions.match(grant.topic):
                 receiver = subscription.subscriber

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -65,7 +64,7 @@ class Site:
             folder.mkdir(parents=True)
         shutil.copytree(group, self.group, ignore=shutil.ignore_patterns("__pycache__"))
         manifest = self.group / "group.toml"
-        manifest.write_text(watched(tied_to_clock(manifest.read_text(), epoch, seed)))
+        manifest.write_text(tied_to_clock(manifest.read_text(), epoch, seed))
 
 
 def tied_to_clock(manifest: str, epoch: float, seed: int | None) -> str:
@@ -82,20 +81,3 @@ def tied_to_clock(manifest: str, epoch: float, seed: int | None) -> str:
         return f'{found[1]}?{urlencode(options)}"'
 
     return _SOURCE.sub(tie, manifest)
-
-
-def watched(manifest: str) -> str:
-    """A group.toml with a row for what each camera detects, so that the summary can draw it.
-
-    An operator sees what may flow and nothing else. No device asks for it, so that it goes nowhere else.
-    """
-    parsed = tomllib.loads(manifest)
-    device = next(iter(parsed.get("devices", {})), None)
-    if device is None:
-        return manifest
-    rows = [
-        f'\n[[routes]]\nfrom = "camera:{name}"\ntopic = "{camera["topic"]}/detections"\n'
-        f'to = "device:{device}"\n'
-        for name, camera in parsed.get("cameras", {}).items()
-    ]
-    return manifest + "".join(rows)

@@ -116,6 +116,8 @@ class _WithCloud:
         self._connection = Connection(clock.now())
         self._inbound = Inbound(bus, link, clock)
         self._client: CloudClient | None = None
+        # What the library still says of an attempt that we broke off is no news.
+        self._stopping = False
         self._work = asyncio.Event()
         self._up = asyncio.Event()
         self._subscribed = 0
@@ -149,10 +151,12 @@ class _WithCloud:
                 continue
             try:
                 self._client = client
+                self._stopping = False
                 client.start()
                 await asyncio.get_running_loop().create_future()
             finally:
                 self._apply(Event.STOP, "the core stops")
+                self._stopping = True
                 await client.stop()
                 self._client = None
                 self._outbox.close()
@@ -222,6 +226,8 @@ class _WithCloud:
         self._inbound.take(incoming)
 
     def _apply(self, event: Event, reason: str = "") -> None:
+        if self._stopping:
+            return
         changed = self._connection.apply(event, self._clock.now(), reason)
         if changed and self._connection.connected and self._client is not None:
             _log.info("the cloud is connected: %s:%d", self._settings.endpoint, self._settings.port)

@@ -29,3 +29,14 @@ def test_a_flood_of_peers_fills_neither_memory_nor_log(caplog):
         refusals.note("handshake", "late", "x", REPEAT_AFTER + 1)
     assert len(caplog.records) == MAX_REMEMBERED + 1
     assert refusals.counts["handshake"] == MAX_REMEMBERED + 51
+
+
+def test_where_each_reason_is_news_a_second_one_is_logged_too(caplog):
+    refusals = Refusals()
+    for reason in ("expired", "foreign", "expired"):
+        refusals.note("handshake", "192.0.2.1", reason, 1.0, each=True)
+    assert [record.getMessage() for record in caplog.records] == [
+        "192.0.2.1 refused (handshake): expired",
+        "192.0.2.1 refused (handshake): foreign",
+    ]
+    assert refusals.counts["handshake"] == 3

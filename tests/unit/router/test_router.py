@@ -195,8 +195,14 @@ def test_an_operator_reads_all_that_flows_and_publishes_as_any_source():
     bus.publish(message("dt/anything/b", sender=identity.operator("root")))
     bus.publish(message("c/x", sender=identity.camera("c")))
     assert bus.publish(message("unrouted", sender=identity.operator("root"))).receivers == 1
-    assert not bus.publish(message("unrouted")).allowed
-    assert [each.topic for each, _, _ in eye.got] == ["dt/loop-north/a", "dt/anything/b", "c/x", "unrouted"]
+    assert not bus.publish(message("denied")).allowed
+    assert [each.topic for each, _, _ in eye.got] == [
+        "dt/loop-north/a",
+        "dt/anything/b",
+        "c/x",
+        "unrouted",
+        "denied",
+    ]
     assert len(cloud.got) == 2
 
 

@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from edgecore.base.errors import ConfigError
-from edgecore.sim.site import Site, tied_to_clock, watched
+from edgecore.sim.site import Site, tied_to_clock
 
 
 @pytest.fixture
@@ -27,11 +27,6 @@ def test_a_site_has_a_folder_for_each_part_and_a_group_of_its_own(tmp_path, grou
     assert not (site.group / "functions" / "__pycache__").exists()
     manifest = tomllib.loads((site.group / "group.toml").read_text())
     assert manifest["cameras"]["a"]["source"] == "synthetic:traffic?seed=7&epoch=1700000000.500"
-    assert manifest["routes"] == [{"from": "camera:a", "topic": "junction/a/detections", "to": "device:lamp"}]
-
-
-def test_a_group_without_devices_gets_no_row():
-    assert watched('[group]\nname = "x"\n') == '[group]\nname = "x"\n'
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path, group):

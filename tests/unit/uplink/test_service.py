@@ -121,6 +121,15 @@ class TestDriven:
             assert status["since"] == driven.clock.now()
             assert not driven.link.connected
 
+    async def test_an_attempt_that_the_stop_breaks_off_is_no_news(self, bus, db, client, run, until, caplog):
+        driven = Driven(bus, db, client)
+        async with run(driven.service.run):
+            await until(lambda: client.started)
+        driven.events.attempting()
+        driven.events.failed("interrupted by user request")
+        assert "cannot be reached" not in caplog.text
+        assert driven.status["state"] == "stopped"
+
     async def test_a_lost_session_is_counted(self, bus, db, client, run, until, caplog):
         driven = Driven(bus, db, client)
         async with run(driven.service.run):
