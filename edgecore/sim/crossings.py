@@ -48,7 +48,10 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Counted against true crossings. `expected` is how many the scene demands."""
+    """Counted against true crossings. `expected` is how many the scene demands.
+
+    counted = expected - missing + extra + at_edges, always.
+    """
 
     expected: int
     counted: int
@@ -60,6 +63,11 @@ class Comparison:
     def agree(self) -> bool:
         """Whether nothing is missing and nothing was made up."""
         return not self.missing and not self.extra
+
+    @property
+    def at_edges(self) -> int:
+        """True crossings that were counted although they lie where none is demanded."""
+        return self.counted - len(self.extra) - (self.expected - len(self.missing))
 
 
 def compare(

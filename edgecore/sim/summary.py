@@ -204,8 +204,10 @@ def _counted(camera: Mapping[str, Any]) -> str:
     gaps = "".join(
         f"; not seen: frames {gap['last_before']} to {gap['first_after']}" for gap in camera["gaps"]
     )
+    edges = f" and {camera['at_edges']} at the edges of what was seen" if camera["at_edges"] else ""
     return (
-        f"{camera['counted']} crossings counted ({lines}), {camera['expected']} demanded by the scene{gaps}"
+        f"{camera['counted']} crossings counted ({lines}), "
+        f"{camera['expected']} demanded by the scene{edges}{gaps}"
     )
 
 

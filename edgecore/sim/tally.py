@@ -72,6 +72,7 @@ class Camera:
         return {
             "expected": self.crossings.expected,
             "counted": self.crossings.counted,
+            "at_edges": self.crossings.at_edges,
             "by_line": self.crossings.by_line,
             "missing": [crossing._asdict() for crossing in self.crossings.missing],
             "extra": [crossing._asdict() for crossing in self.crossings.extra],

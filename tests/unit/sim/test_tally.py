@@ -88,6 +88,7 @@ def test_a_good_run_agrees_and_is_one_json_object():
     assert record["cameras"]["north"] == {
         "expected": 9,
         "counted": 10,
+        "at_edges": 1,
         "by_line": {"stop-line": 10},
         "missing": [],
         "extra": [],
