@@ -44,6 +44,16 @@ def test_a_server_is_known_by_its_names_and_addresses(authority):
     assert certificate.not_valid_before_utc < NOW < certificate.not_valid_after_utc
 
 
+def test_a_strict_client_accepts_the_chain(authority):
+    for pair in (
+        authority.server("server", ("localhost",), NOW),
+        authority.client("things/lamp", "lamp", NOW),
+    ):
+        certificate = read(pair.certificate)
+        named = extension(certificate, x509.AuthorityKeyIdentifier).key_identifier
+        assert named == extension(read(authority.ca), x509.SubjectKeyIdentifier).digest
+
+
 def test_a_client_keeps_its_certificate(authority):
     pair = authority.client("things/lamp", "lamp", NOW)
     first = pair.certificate.read_bytes()
