@@ -97,5 +97,10 @@ def _words_of_table(key: str, table: Mapping[str, object]) -> str:
     if values and all(isinstance(value, int) for value in values):
         total = sum(value for value in values if isinstance(value, int))
         return f"{key} {total}" if total else ""
-    states = {name: part.get("state") for name, part in table.items() if isinstance(part, Mapping)}
-    return ", ".join(f"{name} {state}" for name, state in states.items() if state)
+    parts = {name: part for name, part in table.items() if isinstance(part, Mapping) and part.get("state")}
+    return ", ".join(f"{name} {part['state']}{_warning(part)}" for name, part in parts.items())
+
+
+def _warning(part: Mapping[str, object]) -> str:
+    """What a person must know of a function that runs: that nothing keeps it from the core."""
+    return " (isolation none)" if part.get("isolation") == "none" else ""

@@ -214,6 +214,8 @@ def _read_runtime(table: Table) -> Literal["python"]:
 
 
 def _read_isolation(table: Table) -> Literal["none"]:
+    """It must be said as long as there is no sandbox: nobody is to learn of it from an intruder."""
+    table.need("isolation", '"none": there is no sandbox yet, the function can read what the core can')
     isolation = table.text("isolation", "none")
     if isolation != "none":
         table.faults.not_yet(table.at("isolation"), f'isolation other than "none" ({isolation})')

@@ -87,6 +87,7 @@ class Router:
         self.generation = 0
         self.published = 0
         self.delivered = 0
+        self.unrouted = 0
         self.refused: Counter[str] = Counter()
         self.denied: Counter[str] = Counter()
 
@@ -170,7 +171,10 @@ class Router:
         plan = self._plans.get((sender.id, message.topic)) or self.plan_for(sender, message.topic)
         if not plan.allowed:
             self._deliver(message, plan, [])  # to operators, who may see what flows nowhere
-            self._deny(sender)
+            if sender.kind == "camera":
+                self.unrouted += 1  # it says all it sees; what nobody asked for is no attempt
+            else:
+                self._deny(sender)
             return DENIED
         if message.retain or plan.missing:
             return self._publish_with_care(message, plan)
@@ -181,6 +185,7 @@ class Router:
         return {
             "published": self.published,
             "delivered": self.delivered,
+            "unrouted": self.unrouted,
             "denied": dict(self.denied),
             "refused": dict(self.refused),
             "subscriptions": len(self._subscriptions),

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.xdist_group("scenario")
 ROWS = """
 [devices.sensor-2]
 [functions.double]
+isolation = "none"
 source = "functions/double"
 handler = "app.handler"
 result = "doubled"

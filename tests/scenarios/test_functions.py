@@ -11,6 +11,7 @@ GROUP = """
 name = "site"
 [devices.sensor-1]
 [functions.troubled]
+isolation = "none"
 source = "functions/troubled"
 handler = "app.handler"
 result = "results/troubled"

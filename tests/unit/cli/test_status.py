@@ -40,6 +40,7 @@ def test_json_is_all_of_it(edgecore, core):
     ("own", "text"),
     [
         ({"commits": 12, "failed": 0, "path": ""}, "commits 12"),
+        ({"functions": {"f": {"state": "idle", "isolation": "none"}}}, "f idle (isolation none)"),
         ({"connected": True, "full": False, "took": 0.25}, "connected, took 0.25"),
         ({"denied": {"device:a": 2, "device:b": 1}, "refused": {}, "dropped": {"full": 0}}, "denied 3"),
         (

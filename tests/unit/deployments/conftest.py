@@ -26,6 +26,7 @@ lines = { stop-line = [[0.0, 0.65], [1.0, 0.65]] }
 privacy = [[[0.0, 0.0], [1.0, 0.0], [1.0, 0.12], [0.0, 0.12]]]
 
 [functions.signal-timing]
+isolation = "none"
 source = "functions/signal_timing"
 handler = "app.handler"
 runtime = "python"

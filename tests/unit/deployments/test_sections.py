@@ -8,7 +8,7 @@ from edgecore.deployments.reading import Faults, parse
 from edgecore.deployments.sections import read_camera, read_device, read_function
 
 CAMERA = 'source = "synthetic:traffic"\ntopic = "t"\nmodel = "m.onnx"\n'
-FUNCTION = 'source = "f"\nhandler = "app.handler"\n'
+FUNCTION = 'source = "f"\nhandler = "app.handler"\nisolation = "none"\n'
 
 
 @pytest.fixture
@@ -144,11 +144,24 @@ def test_a_camera_s_topic_is_a_topic(folder):
 
 
 def test_functions(folder):
-    text = 'runtime = "python"\nisolation = "none"\npinned = true\nmemory = "20MiB"\ntimeout = "1m"\nenvironment = { A = "" }'
+    text = 'runtime = "python"\npinned = true\nmemory = "20MiB"\ntimeout = "1m"\nenvironment = { A = "" }'
     function, faults = read(read_function, FUNCTION + text, folder)
     assert faults == ""
     assert (function.pinned, function.memory, function.timeout) == (True, 20 * 2**20, 60.0)
     assert (function.isolation, function.runtime, function.environment) == ("none", "python", {"A": ""})
+
+
+def test_that_there_is_no_sandbox_must_be_said(folder):
+    silent = FUNCTION.replace('isolation = "none"\n', "")
+    assert (
+        's.x.isolation: found nothing, expected "none": there is no sandbox yet'
+        in read(read_function, silent, folder)[1]
+    )
+    other = FUNCTION.replace('"none"', '"container"')
+    assert (
+        'isolation other than "none" (container) is not available yet'
+        in read(read_function, other, folder)[1]
+    )
 
 
 @pytest.mark.parametrize("handler", ["app.handler", "pkg.app.handler", "pkg/app.handler"])
@@ -162,7 +175,6 @@ def test_handlers(folder, handler):
     [
         ('runtime = "provided"', '"provided" is not available yet'),
         ('runtime = "node"', "s.x.runtime: found 'node', expected \"python\""),
-        ('isolation = "container"', "not available yet"),
         ('invoke = ["y"]', "invoke is not available yet"),
         ("invoke = 3", "invoke is not available yet"),
         ("aliases = { live = 3 }", "aliases is not available yet"),

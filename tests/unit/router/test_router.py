@@ -206,6 +206,12 @@ def test_an_operator_reads_all_that_flows_and_publishes_as_any_source():
     assert len(cloud.got) == 2
 
 
+def test_what_a_camera_says_and_nobody_asked_for_is_no_denial():
+    bus = router()
+    assert not bus.publish(message("c/detections", sender=identity.camera("c"))).allowed
+    assert (bus.status()["unrouted"], bus.status()["denied"]) == (1, {})
+
+
 def test_functions_may_subscribe_to_nothing_by_filter():
     assert not router().subscribe(Receiver(identity.function("f")), "a", 0)
 
