@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from edgecore.deployments import load_group
+
 pytestmark = pytest.mark.xdist_group("scenario")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +47,16 @@ def test_every_make_verb_that_is_shown_exists(document):
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/architecture.md", "CONTRIBUTING.md", "docs/decisions/README.md"]
+    "document",
+    [
+        "README.md",
+        "docs/architecture.md",
+        "docs/groups.md",
+        "docs/devices.md",
+        "docs/performance.md",
+        "CONTRIBUTING.md",
+        "docs/decisions/README.md",
+    ],
 )
 def test_every_file_that_is_named_exists(document):
     text = (ROOT / document).read_text()
@@ -53,6 +64,16 @@ def test_every_file_that_is_named_exists(document):
     named = {ROOT / each for each in re.findall(r"`((?:tests|tools|docs|deploy|edgecore)/[\w./-]+)`", text)}
     missing = sorted(str(path) for path in linked | named if not path.exists() and "modbus" not in str(path))
     assert missing == []
+
+
+def test_the_example_of_a_group_loads(tmp_path):
+    text = (ROOT / "docs/groups.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    shutil.copytree(ROOT / "deploy/traffic-junction", tmp_path / "group")
+    (tmp_path / "group" / "group.toml").write_text(example)
+    group = load_group(tmp_path / "group")
+    assert group.cameras["north"].qos == {"counts": 1}
+    assert len(group.routes) == 5
 
 
 @pytest.mark.parametrize("document", ["README.md", "deploy/sensor-gateway/README.md"])
