@@ -42,7 +42,9 @@ def iou(one: Box, other: Box) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     shared = width * height
-    return shared / (one.area + other.area - shared)
+    union = one.area + other.area - shared
+    # The areas of boxes thinner than 1e-154 are 0 in floating point: nothing is there to share.
+    return shared / union if union > 0 else 0.0
 
 
 def clipped(box: Box) -> Box:

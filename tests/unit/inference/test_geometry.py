@@ -44,3 +44,9 @@ def test_a_way_past_the_end_of_a_line_does_not_meet_it():
     assert not passes_between(*short, Point(0.5, 0.4), Point(0.5, 0.6))
     assert not passes_between(*short, Point(0.35, 0.4), Point(0.65, 0.6))
     assert passes_between(*short, Point(0.3, 0.5), Point(0.3, 0.5))
+
+
+def test_boxes_too_thin_for_an_area_share_nothing():
+    thin = Box(0.0, 0.0, 1.0, 5e-324)
+    assert iou(thin, Box(0.0, 0.0, 0.5, 5e-324)) in (0.0, 1.0)
+    assert iou(Box(0.0, 0.0, 5e-324, 5e-324), thin) == 0.0
