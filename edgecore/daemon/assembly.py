@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,8 @@ class Wanted:
 class House:
     """Everything that runs here, and the one place where rooms are handed to each other.
 
-    Implements base Units. `tls`: the server's certificate, its key, and the CA of the devices.
+    Implements base Units. `tls`: the server's certificate, its key, and the CA of the devices; `renew`
+    remakes the server's when it is time, and says whether it did.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class House:
         tls: TlsFiles,
         notifier: Notifier,
         clock: Clock,
+        renew: Callable[[], bool] = lambda: False,
     ) -> None:
         self._config = config
         self._wanted = wanted
         self._registry = registry
         self._tls = tls
+        self._renew = renew
         self._notifier = notifier
         self._clock = clock
         self._db = Database(config.paths.database, config.store, clock)
@@ -177,7 +180,13 @@ class House:
 
     def _listener(self) -> Service:
         self._door = ListenerService(
-            self._config.listener, self.router, self._registry, self._admits, self._tls, self._clock
+            self._config.listener,
+            self.router,
+            self._registry,
+            self._admits,
+            self._tls,
+            self._clock,
+            self._renew,
         )
         return Announced(self._door, self._config.paths.ports)
 

@@ -65,14 +65,14 @@ def run(options: Options) -> int:
     with (
         logging_to(None, config.log.level, config.log.format, journal=journal) as handler,
         _locked(config),
-        _registry(config) as (registry, tls),
+        _registry(config) as (registry, tls, renew),
     ):
         watchdog = watchdog_interval(environment, os.getpid())
         notifier = Notifier(environment.get("NOTIFY_SOCKET", ""))
         wanted = Wanted(options.group, options.force, watchdog)
 
         def build() -> House:
-            return House(config, wanted, registry, tls, notifier, SystemClock())
+            return House(config, wanted, registry, tls, notifier, SystemClock(), renew)
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(build, notifier, handler, config))
@@ -149,8 +149,8 @@ def _locked(config: Config) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _registry(config: Config) -> Iterator[tuple[Registry, TlsFiles]]:
-    """The registry, and the files that the door is opened with."""
+def _registry(config: Config) -> Iterator[tuple[Registry, TlsFiles, Callable[[], bool]]]:
+    """The registry, and the files that the door is opened with, and what renews them."""
     authority = CertificateAuthority.load_or_create(config.paths.pki)
     certificate, key = authority.ensure_server_certificate(local_names())
     dictionary = Dictionary.open(config.paths.registry)
@@ -158,6 +158,7 @@ def _registry(config: Config) -> Iterator[tuple[Registry, TlsFiles]]:
         yield (
             Registry(dictionary, authority, SystemClock()),
             TlsFiles(config.paths.pki / "ca.pem", certificate, key),
+            lambda: authority.renew_server_certificate(local_names()),
         )
     finally:
         dictionary.close()

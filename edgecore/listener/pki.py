@@ -127,6 +127,13 @@ class CertificateAuthority:
             write_atomically(certificate_path, _pem(certificate) + self.certificate, 0o644)
         return certificate_path, key_path
 
+    def renew_server_certificate(self, names: Iterable[str] = (), now: float | None = None) -> bool:
+        """As `ensure_server_certificate`; whether the file is another one now. Raises as that does."""
+        path = self._folder / "server.pem"
+        before = path.read_bytes() if path.exists() else b""
+        self.ensure_server_certificate(names, now)
+        return path.read_bytes() != before
+
     def _why_remake(
         self, certificate_path: Path, key_path: Path, wanted: list[x509.GeneralName], today: datetime
     ) -> str:

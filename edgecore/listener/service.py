@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from edgecore.base.clock import Clock
-from edgecore.base.errors import UnavailableError
+from edgecore.base.errors import CertificateError, UnavailableError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.interfaces import Ready
 from edgecore.listener.admission import Admission, CertificateBook
@@ -33,6 +33,12 @@ SWEEP: Final = 1.0
 BACKLOG: Final = 1024
 # Seconds that clients have to take their DISCONNECT when the service stops.
 DRAIN: Final = 0.5
+# Seconds between looks at the server's certificate. Its last third is 275 days: an hour is soon enough
+# for that, and for an address that the machine was given meanwhile.
+RENEWAL: Final = 3600.0
+
+# Remakes the server's certificate when it must be, and says whether it did. Raises CertificateError, OSError.
+Renew = Callable[[], bool]
 
 
 class ListenerService:
@@ -46,11 +52,15 @@ class ListenerService:
         admits: Callable[[str], DeviceSpec | None],
         tls: TlsFiles,
         clock: Clock,
+        renew: Renew = lambda: False,
     ) -> None:
         self._settings = settings
         self._router = bus
         self._admission = Admission(registry, admits)
         self._tls = tls
+        self._renew = renew
+        self._stale = False
+        self._context: ssl.SSLContext | None = None
         self._clock = clock
         self._refusals = Refusals()
         self._sessions = Sessions()
@@ -60,13 +70,24 @@ class ListenerService:
 
     async def run(self, ready: Ready) -> None:
         """Serve until cancelled. Raises CertificateError, UnavailableError when the port is taken."""
-        context = server_context(self._tls)
-        async with self._listening(context):
+        self._context = server_context(self._tls)
+        renewal = asyncio.get_running_loop().time() + RENEWAL
+        async with self._listening():
             _log.info("MQTT over TLS on %s:%d", self._settings.host or "*", self.port)
             ready()
             while True:
                 await asyncio.sleep(SWEEP)
                 self._sweep()
+                if asyncio.get_running_loop().time() >= renewal:
+                    await self._look_at_certificate()
+                    renewal = asyncio.get_running_loop().time() + RENEWAL
+
+    def reload(self) -> None:
+        """Read the TLS files anew: for handshakes from now on; connections stay as they are.
+
+        Raises CertificateError when they cannot be used; the ones in use then stay in use.
+        """
+        self._context = server_context(self._tls)
 
     def recheck(self) -> None:
         """End the sessions of devices that were revoked or have left the group, now."""
@@ -89,7 +110,7 @@ class ListenerService:
         }
 
     @contextlib.asynccontextmanager
-    async def _listening(self, context: ssl.SSLContext) -> AsyncIterator[None]:
+    async def _listening(self) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         turn = Turn(loop.call_soon)
 
@@ -108,6 +129,9 @@ class ListenerService:
             )
 
         def make_connection() -> Connection:
+            # Read at each connection: `reload` puts another one here.
+            assert self._context is not None
+            context = self._context
             return Connection(context, self._settings, self._connections, self._refusals, make_session, loop)
 
         server = await self._open(loop, make_connection)
@@ -124,6 +148,18 @@ class ListenerService:
         listening = _listening_socket(self._settings.host, self._settings.port)
         self.port = int(listening.getsockname()[1])
         return await loop.create_server(make_connection, sock=listening, backlog=BACKLOG)
+
+    async def _look_at_certificate(self) -> None:
+        """Renew the server's certificate when it is time. A failure leaves the present one in use."""
+        try:
+            # In a thread: it waits for the disk.
+            self._stale = await asyncio.to_thread(self._renew) or self._stale
+            if self._stale:
+                self.reload()
+                self._stale = False
+                _log.info("server certificate renewed, new handshakes use it")
+        except (CertificateError, OSError) as error:
+            _log.error("server certificate not renewed, next try in %g s reason=%r", RENEWAL, str(error))
 
     def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -30,9 +31,9 @@ def folder(tmp_path):
 
 
 @contextlib.contextmanager
-def running(folder, *options, **environment):
+def running(folder, *options, program=("-m", "edgecore"), **environment):
     """A core in a process of its own, from the moment that its port is noted."""
-    argv = [sys.executable, "-m", "edgecore", "run", "--dir", str(folder), "--mqtt-port", "0", *options]
+    argv = [sys.executable, *program, "run", "--dir", str(folder), "--mqtt-port", "0", *options]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}) as core:
         try:
             yield core
@@ -78,6 +79,29 @@ def test_a_killed_core_starts_again(folder):
     with running(folder) as core:
         port_of(core, folder)
         core.send_signal(signal.SIGINT)
+        core.stderr.read()
+        assert core.wait(PATIENCE) == exit_codes.OK
+
+
+def test_a_running_core_renews_its_server_certificate(folder):
+    """A certificate that is gone must be remade, as one whose time has come (test_pki) must."""
+    often = """
+import sys
+from edgecore.daemon.__main__ import main
+from edgecore.listener import service
+
+service.RENEWAL = 0.0
+sys.exit(main(sys.argv[2:]))  # without "-c" and "run"
+"""
+    with running(folder, program=("-c", often)) as core:
+        port = port_of(core, folder)
+        first = ssl.get_server_certificate(("127.0.0.1", port), timeout=PATIENCE)
+        (folder / "pki" / "server.pem").unlink()
+        until = time.monotonic() + PATIENCE
+        while ssl.get_server_certificate(("127.0.0.1", port), timeout=PATIENCE) == first:
+            assert time.monotonic() < until, "the core went on with the old certificate"
+            time.sleep(0.1)
+        core.send_signal(signal.SIGTERM)
         core.stderr.read()
         assert core.wait(PATIENCE) == exit_codes.OK
 

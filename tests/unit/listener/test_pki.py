@@ -340,3 +340,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         write_atomically(path, b"new", 0o600)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_renewal_says_whether_the_server_certificate_is_another_one(authority):
+    assert authority.renew_server_certificate()
+    assert not authority.renew_server_certificate()
+    assert authority.renew_server_certificate(["10.0.0.9"])

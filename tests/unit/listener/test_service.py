@@ -50,11 +50,11 @@ def make_service(pki, book):
     for name in specs:
         book[pki.fingerprint(name)] = name
 
-    def make(files=None, **settings):
+    def make(files=None, renew=lambda: False, **settings):
         router = Router(SystemClock())
         router.set_rows([Row(("device:*",), ("t/#",), ("device:*",))], specs)
         chosen = ListenerSettings(**{"host": "127.0.0.1", "port": 0, **settings})
-        return ListenerService(chosen, router, book, specs.get, files or pki.files, SystemClock())
+        return ListenerService(chosen, router, book, specs.get, files or pki.files, SystemClock(), renew)
 
     return make
 
@@ -173,3 +173,80 @@ async def test_missing_certificates_are_named(make_service, tmp_path):
     with pytest.raises(CertificateError):
         async with running(make_service(files)):
             pass
+
+
+def served(one):
+    """The certificate that the server showed this client."""
+    return one.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+
+
+class Renewal:
+    """A server's files of their own, with a step for each look: True, False or an error."""
+
+    def __init__(self, pki, folder, steps):
+        self.files = TlsFiles(pki.files.ca, folder / "server.pem", folder / "server.key")
+        self.pki, self.steps, self.done = pki, list(steps), asyncio.Event()
+        self.loop = asyncio.get_running_loop()
+        self.go = True
+        self.use("server")
+
+    def use(self, name):
+        for path, kind in ((self.files.certificate, "pem"), (self.files.key, "key")):
+            path.write_bytes((self.pki.folder / f"{name}.{kind}").read_bytes())
+
+    def __call__(self):
+        if not self.go:
+            return False
+        if not self.steps:
+            self.loop.call_soon_threadsafe(self.done.set)
+            return False
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        if step == "broken":
+            self.files.key.write_bytes(b"")
+        else:
+            self.use(step)
+        return True
+
+
+async def test_a_renewed_server_certificate_is_used_and_nobody_is_dropped(
+    make_service, pki, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(service_module, "SWEEP", 0.01)
+    monkeypatch.setattr(service_module, "RENEWAL", 0.0)
+    renewal = Renewal(pki, tmp_path, ["two"])
+    renewal.go = False
+    async with running(make_service(renewal.files, renewal)) as service, client(service, pki) as one:
+        await one.receive()
+        renewal.go = True
+        await asyncio.wait_for(renewal.done.wait(), 5)
+        async with client(service, pki, "two") as two:
+            assert (await two.receive()).reason_code == 0
+            assert served(two) == ssl.PEM_cert_to_DER_cert((pki.folder / "two.pem").read_text())
+            assert served(one) != served(two)
+        await one.send(p.PingReq())
+        assert await one.receive() == p.PingResp()
+
+
+async def test_a_renewal_that_fails_leaves_the_present_certificate_in_use(
+    make_service, pki, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(service_module, "SWEEP", 0.01)
+    monkeypatch.setattr(service_module, "RENEWAL", 0.0)
+    renewal = Renewal(pki, tmp_path, [OSError("disk full"), CertificateError("no CA"), "broken"])
+    async with running(make_service(renewal.files, renewal)) as service:
+        await asyncio.wait_for(renewal.done.wait(), 5)
+        async with client(service, pki) as one:
+            assert (await one.receive()).reason_code == 0
+            assert served(one) == ssl.PEM_cert_to_DER_cert((pki.folder / "server.pem").read_text())
+        renewal.use("two")  # whole again: what could not be read is tried at the next look
+        renewal.done.clear()
+        await asyncio.wait_for(renewal.done.wait(), 5)
+        renewal.done.clear()
+        await asyncio.wait_for(renewal.done.wait(), 5)
+        async with client(service, pki) as one:
+            assert (await one.receive()).reason_code == 0
+            assert served(one) == ssl.PEM_cert_to_DER_cert((pki.folder / "two.pem").read_text())
+    assert "disk full" in caplog.text
+    assert "no CA" in caplog.text
