@@ -95,6 +95,9 @@ class ServerSession:
         Handed back are CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE and DISCONNECT. Raises
         RemoteProtocolError; the driver then calls `fail` with it.
         """
+        if self.state == LIVE and first_byte >> 4 == p.CONNECT:
+            # Not decoded: what is wrong inside it, such as its version, has no place in a DISCONNECT.
+            raise RemoteProtocolError(ReasonCode.PROTOCOL_ERROR, "a second CONNECT came (5, 3.1.0-2)")
         packet = decode(first_byte, body, self.version)
         act = self._ACTIONS[self.state].get(type(packet))
         if act is None:
