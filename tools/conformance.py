@@ -59,8 +59,8 @@ def page() -> str:
     lines = [
         "# MQTT conformance",
         "",
-        "Made from the tests by `python tools/conformance.py`; do not edit. For each normative statement that",
-        "binds a server: what it asks, in our words, and the tests in tests/conformance that prove it.",
+        "Made from the tests by `python tools/conformance.py`; do not edit. For each normative statement",
+        "that binds a server: what it asks, in our words, and the tests in tests/conformance that prove it.",
         "Statements that bind only clients are left out, and so are the size rules for reason strings of",
         "acknowledgements, which this server does not send.",
     ]
