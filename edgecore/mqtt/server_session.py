@@ -252,7 +252,9 @@ class ServerSession:
     def goodbye(self, reason_code: int, text: str = "") -> None:
         """End a live session from our side; 5 hears why, 3.1.1 has no word for it."""
         if self.state == LIVE and self.version == V5:
-            self._send(encode(p.Disconnect(reason_code, self._explanation(text)), V5))
+            said = encode(p.Disconnect(reason_code, self._explanation(text)), V5)
+            # The client's maximum packet size holds for reason strings too (5, 3.14.2.2.3).
+            self._send(encode(p.Disconnect(reason_code), V5) if self._too_large(len(said)) else said)
         self.state = OVER
 
     def taken_over(self) -> None:

@@ -357,6 +357,11 @@ def too_large(v):
     ]
 
 
+def small_goodbye(v):
+    small = connect(v, given=bytes.fromhex("2700000014"))
+    return [("a", small, hears(a=CONNACK[v])), ("a", b"\xc1\0", hears(a=[b"\xe0\x01\x81", END]))]
+
+
 def no_local(v):
     return [*arrive(v, "a"), take(v, "a", "t/#", 4), ("a", publish(v, "t/a", b"1"), {})]
 
@@ -500,6 +505,7 @@ DIALOGUES = [
     *row(5, "3.3.2-5 3.3.2-6", "expiry of what is retained", expiry(5)),
     *row(5, "3.3.2-5", "expiry in the queue", expiry_behind_the_window(5)),
     *row(5, "3.1.2-24 3.1.2-25", "too large for the client", too_large(5)),
+    *row(5, "3.14.2-3", "no reason string that is too large", small_goodbye(5)),
     *row(5, "3.8.3-3", "no local", no_local(5)),
     *row(5, "3.1.3-6 3.1.3-7 3.2.2-16", "an assigned client id", assigned(5)),
     *row(5, "4.12.0-1 3.1.4-2 3.1.4-6 3.2.2-6 3.2.2-7 3.2.2-8 3.14.0-1", "AUTH refused", no_method(5)),
