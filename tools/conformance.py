@@ -59,10 +59,10 @@ def page() -> str:
     lines = [
         "# MQTT conformance",
         "",
-        "Made from the tests by `python tools/conformance.py`; do not edit. For each normative statement",
+        "Made from the tests by `python tools/conformance.py`; do not edit. For each listed normative statement",
         "that binds a server: what it asks, in our words, and the tests in tests/conformance that prove it.",
-        "Statements that bind only clients are left out, and so are the size rules for reason strings of",
-        "acknowledgements, which this server does not send.",
+        "The list is not complete: statements that bind only clients are left out, and some that bind servers",
+        "are not listed yet, among them most size rules for reason strings and user properties.",
     ]
     for standard, title in STANDARD.items():
         lines += _section(title, [each for each in listed if each[0] == standard], proven)
