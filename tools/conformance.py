@@ -59,9 +59,9 @@ def page() -> str:
     lines = [
         "# MQTT conformance",
         "",
-        "Made from the tests by `python tools/conformance.py`; do not edit. For each listed normative statement",
+        "Made from the tests by `python tools/conformance.py`; do not edit. For each listed statement",
         "that binds a server: what it asks, in our words, and the tests in tests/conformance that prove it.",
-        "The list is not complete: statements that bind only clients are left out, and some that bind servers",
+        "Not complete: statements that bind only clients are left out, and some that bind servers",
         "are not listed yet, among them most size rules for reason strings and user properties.",
     ]
     for standard, title in STANDARD.items():
