@@ -95,6 +95,9 @@ class ServerSession:
         Handed back are CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE and DISCONNECT. Raises
         RemoteProtocolError; the driver then calls `fail` with it.
         """
+        if self.state == LIVE and first_byte >> 4 == p.CONNECT:
+            # Not decoded: what is wrong inside it, such as its version, has no place in a DISCONNECT.
+            raise RemoteProtocolError(ReasonCode.PROTOCOL_ERROR, "a second CONNECT came (5, 3.1.0-2)")
         packet = decode(first_byte, body, self.version)
         act = self._ACTIONS[self.state].get(type(packet))
         if act is None:
@@ -249,7 +252,9 @@ class ServerSession:
     def goodbye(self, reason_code: int, text: str = "") -> None:
         """End a live session from our side; 5 hears why, 3.1.1 has no word for it."""
         if self.state == LIVE and self.version == V5:
-            self._send(encode(p.Disconnect(reason_code, self._explanation(text)), V5))
+            said = encode(p.Disconnect(reason_code, self._explanation(text)), V5)
+            # The client's maximum packet size holds for reason strings too (5, 3.14.2.2.3).
+            self._send(encode(p.Disconnect(reason_code), V5) if self._too_large(len(said)) else said)
         self.state = OVER
 
     def taken_over(self) -> None:

@@ -191,3 +191,98 @@ async def test_mosquittos_tools_publish_and_receive(service, pki, version, qos):
         if subscriber.returncode is None:
             subscriber.kill()
             await subscriber.wait()
+
+
+@pytest.fixture
+def crt():
+    """What awscrt's clients stand on: one thread of its event loop."""
+    io = pytest.importorskip("awscrt.io")
+    group = io.EventLoopGroup(1)
+    return io.ClientBootstrap(group, io.DefaultHostResolver(group))
+
+
+class Aws5:
+    """AWS's MQTT 5 client, whose callbacks end in a queue of the loop."""
+
+    def __init__(self, pki, name, port, bootstrap):
+        builder = pytest.importorskip("awsiot.mqtt5_client_builder")
+        self.events: asyncio.Queue = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def put(kind):
+            return lambda data: loop.call_soon_threadsafe(self.events.put_nowait, (kind, data))
+
+        self.client = builder.mtls_from_path(
+            str(pki / f"{name}.pem"),
+            str(pki / f"{name}.key"),
+            ca_filepath=str(pki / "ca.pem"),
+            endpoint="localhost",
+            port=port,
+            client_id=f"aws5-{name}",
+            client_bootstrap=bootstrap,
+            on_publish_received=put("message"),
+            on_lifecycle_connection_success=put("connect"),
+            on_lifecycle_stopped=put("stopped"),
+        )
+
+    async def event(self, kind):
+        async with asyncio.timeout(20):
+            while True:
+                found, data = await self.events.get()
+                if found == kind:
+                    return data
+
+
+async def test_awscrts_mqtt_5_client_publishes_and_receives(service, pki, crt):
+    mqtt5 = pytest.importorskip("awscrt.mqtt5")
+    aws = Aws5(pki, "one", service.port, crt)
+    aws.client.start()
+    try:
+        await aws.event("connect")
+        for qos in (mqtt5.QoS.AT_MOST_ONCE, mqtt5.QoS.AT_LEAST_ONCE):
+            wanted = mqtt5.SubscribePacket([mqtt5.Subscription(f"t/{int(qos)}", qos)])
+            granted = await asyncio.wrap_future(aws.client.subscribe(wanted))
+            assert [int(code) for code in granted.reason_codes] == [int(qos)]
+            packet = mqtt5.PublishPacket(
+                topic=f"t/{int(qos)}",
+                qos=qos,
+                payload=b"hello",
+                content_type="text/plain",
+                user_properties=[mqtt5.UserProperty("k", "v")],
+            )
+            await asyncio.wrap_future(aws.client.publish(packet))
+            found = (await aws.event("message")).publish_packet
+            assert (found.topic, found.payload, int(found.qos)) == (f"t/{int(qos)}", b"hello", int(qos))
+            assert (found.content_type, found.user_properties[0].value) == ("text/plain", "v")
+    finally:
+        aws.client.stop()
+        await aws.event("stopped")
+
+
+async def test_awscrts_3_1_1_client_publishes_and_receives(service, pki, crt):
+    mqtt = pytest.importorskip("awscrt.mqtt")
+    builder = pytest.importorskip("awsiot.mqtt_connection_builder")
+    connection = builder.mtls_from_path(
+        str(pki / "one.pem"),
+        str(pki / "one.key"),
+        ca_filepath=str(pki / "ca.pem"),
+        endpoint="localhost",
+        port=service.port,
+        client_id="aws3-one",
+        clean_session=True,
+        client_bootstrap=crt,
+    )
+    loop, messages = asyncio.get_running_loop(), asyncio.Queue()
+
+    def arrived(topic, payload, **_):
+        loop.call_soon_threadsafe(messages.put_nowait, (topic, bytes(payload)))
+
+    async with asyncio.timeout(20):
+        await asyncio.wrap_future(connection.connect())
+        for qos in (mqtt.QoS.AT_MOST_ONCE, mqtt.QoS.AT_LEAST_ONCE):
+            granted, _ = connection.subscribe(f"t/{int(qos)}", qos, arrived)
+            assert int((await asyncio.wrap_future(granted))["qos"]) == int(qos)
+            sent, _ = connection.publish(f"t/{int(qos)}", b"hello", qos)
+            await asyncio.wrap_future(sent)
+            assert await messages.get() == (f"t/{int(qos)}", b"hello")
+        await asyncio.wrap_future(connection.disconnect())

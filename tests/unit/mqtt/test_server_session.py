@@ -85,6 +85,14 @@ def test_a_second_connect_and_a_servers_packet_break_the_protocol():
         assert caught.value.reason_code == 0x82
 
 
+def test_a_second_connect_is_not_looked_into():
+    """What is wrong inside it, such as an unknown version (0x84), has no place in a DISCONNECT."""
+    session = live()
+    with pytest.raises(RemoteProtocolError) as caught:
+        session.receive(0x10, bytes.fromhex("00044d5154540602003c000163"))
+    assert caught.value.reason_code == 0x82
+
+
 @BOTH
 def test_a_fault_ends_the_session_and_5_hears_the_reason(version):
     session = live(version, will=p.Will("w", b"gone"))
