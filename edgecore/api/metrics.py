@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from edgecore import __version__
@@ -39,6 +39,10 @@ class Source:
     field: str = ""
 
 
+def _traffic(name: str, words: str, field: str) -> Source:
+    return Source(f"edgecore_listener_{name}", "counter", words, "listener", ("traffic", field))
+
+
 def _per_function(name: str, kind: Kind, words: str, field: str) -> Iterator[Source]:
     yield Source(f"edgecore_function_{name}", kind, words, "lambdas", ("functions",), "function", field)
 
@@ -51,11 +55,21 @@ SOURCES: Final = (
     Source("edgecore_messages_published", "counter", "Messages published.", "router", ("published",)),
     Source("edgecore_messages_delivered", "counter", "Deliveries to receivers.", "router", ("delivered",)),
     Source("edgecore_messages_denied", "counter", "No route.", "router", ("denied",), "principal"),
+    Source("edgecore_denials", "counter", "No route.", "router", ("denied_by_kind",), "principal_kind"),
     Source("edgecore_messages_refused", "counter", "Queue full.", "router", ("refused",), "reason"),
     Source("edgecore_subscriptions", "gauge", "Subscriptions held.", "router", ("subscriptions",)),
     Source("edgecore_retained_messages", "gauge", "Retained messages.", "router", ("retained",)),
     Source("edgecore_listener_connections", "gauge", "Connections open.", "listener", ("connections",)),
     Source("edgecore_listener_sessions", "gauge", "Sessions held.", "listener", ("sessions",)),
+    Source("edgecore_listener_connected", "gauge", "Clients let in.", "listener", ("connected",)),
+    Source("edgecore_listener_queued_messages", "gauge", "For a place in flight.", "listener", ("queued",)),
+    Source("edgecore_listener_in_flight_messages", "gauge", "Not acknowledged.", "listener", ("in_flight",)),
+    _traffic("received_packets", "MQTT packets from clients.", "received"),
+    _traffic("sent_packets", "MQTT packets to clients.", "sent"),
+    _traffic("received_publishes", "PUBLISH packets from clients.", "publishes_received"),
+    _traffic("sent_publishes", "PUBLISH packets to clients.", "publishes_sent"),
+    _traffic("received_bytes", "MQTT bytes from clients, inside TLS.", "bytes_received"),
+    _traffic("sent_bytes", "MQTT bytes to clients, inside TLS.", "bytes_sent"),
     Source("edgecore_listener_dropped_messages", "counter", "For slow devices.", "listener", ("dropped",)),
     Source("edgecore_listener_refused", "counter", "Not let in.", "listener", ("refused",), "reason"),
     Source("edgecore_store_commits", "counter", "Transactions committed.", "store", ("commits",)),
@@ -86,6 +100,13 @@ SOURCES: Final = (
 )
 
 
+# The one histogram. What it times stands in listener.traffic: Traffic.
+LATENCY: Final = "edgecore_listener_acknowledgement_seconds"
+_LATENCY_HELP: Final = (
+    "From a PUBLISH at QoS 1 or 2 that waits for a commit to its PUBACK or PUBREC; one per device at a time."
+)
+
+
 class StatusCollector(Collector):
     """Gives the metrics of one look at the statuses."""
 
@@ -103,6 +124,7 @@ class StatusCollector(Collector):
             samples = list(_samples(source, self._statuses.get(source.unit, {}).get("status")))
             if samples:
                 yield _family(source, samples)
+        yield from _latency(_at(self._statuses.get("listener", {}).get("status"), ("acknowledged",)))
 
 
 def exposition(statuses: Statuses) -> bytes:
@@ -121,6 +143,13 @@ def _units(statuses: Statuses) -> Iterator[Metric]:
         if isinstance(count, int):
             restarts.add_metric([name], count)
     return iter((up, restarts))
+
+
+def _latency(found: object) -> Iterator[Metric]:
+    """Yield the histogram, if the listener gives it."""
+    if isinstance(found, Mapping) and found.get("buckets"):
+        buckets = [(str(bound), float(count)) for bound, count in found["buckets"]]
+        yield HistogramMetricFamily(LATENCY, _LATENCY_HELP, buckets, float(found["sum"]))
 
 
 def _samples(source: Source, status: object) -> Iterator[tuple[str, float]]:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 # Beyond this a count is a slip; SQLite and struct take 64-bit numbers.
 _MOST: Final = 2**53
 # A bound of 0 lets nothing through and is a slip; here 0 means "none of it", and is meant.
-_ZERO_TOO: Final = frozenset({"retries"})
+_ZERO_TOO: Final = frozenset({"retries", "sys_interval"})
 
 
 def read_record(
@@ -86,14 +86,14 @@ def _read(hint: Any, table: Table, key: str, example: object) -> object | None: 
 
 
 def _quantity(table: Table, key: str, form: str, *, whole: bool) -> float | int | None:
-    """A size in bytes or a duration in seconds, above zero; `whole`: in whole seconds."""
+    """A size in bytes or a duration in seconds, above zero but for some; `whole`: in whole seconds."""
     found = table.raw(key)
     text = found if isinstance(found, str) else ""
     try:
         value: float | int = parse_size(text) if form == "size" else parse_duration(text)
     except ValueError:
-        value = 0
-    if value > 0 and (not whole or value == int(value)):
+        value = -1
+    if (value > 0 or (value == 0 and key in _ZERO_TOO)) and (not whole or value == int(value)):
         return int(value) if whole else value
     expected = SIZE_FORM if form == "size" else DURATION_FORM
     table.faults.add(table.at(key), show(found), f"{expected}, in whole seconds" if value > 0 else expected)

@@ -22,6 +22,7 @@ from edgecore.daemon.health import Notifier, Watchdog
 from edgecore.daemon.lifecycle import ESSENTIAL, NEVER
 from edgecore.daemon.ports import Announced
 from edgecore.daemon.supervisor import Supervisor, Unit
+from edgecore.daemon.sys_topics import SysTopics
 from edgecore.deployments import DeploymentsService, restore
 from edgecore.inference import InferenceService
 from edgecore.lambdas import FunctionsService
@@ -86,6 +87,7 @@ class House:
             Unit("uplink", self._uplink),
             Unit("deployments", self._deployments),
             Unit("api", self._api),
+            Unit("sys", self._sys_topics),
             Unit("listener", self._listener, essential=True, policy=ESSENTIAL),
         ]
 
@@ -177,6 +179,9 @@ class House:
     def _api(self) -> Service:
         settings, run = self._config.api, self._config.paths.run
         return ApiService(settings, self.router, self._registry, self.supervisor, run, self._clock)
+
+    def _sys_topics(self) -> Service:
+        return SysTopics(self._config.listener.sys_interval, self.router, self.supervisor, self._clock)
 
     def _listener(self) -> Service:
         self._door = ListenerService(

@@ -20,6 +20,7 @@ from edgecore.daemon import exit_codes
 from edgecore.daemon.assembly import House, Wanted
 from edgecore.daemon.health import Notifier, watchdog_interval
 from edgecore.daemon.logs import BoundedQueueHandler, for_journal, logging_to
+from edgecore.daemon.open_files import raise_open_files
 from edgecore.daemon.supervisor import EssentialBrokenError, Supervisor
 from edgecore.deployments import check_local
 from edgecore.listener import TlsFiles
@@ -67,6 +68,7 @@ def run(options: Options) -> int:
         _locked(config),
         _registry(config) as (registry, tls, renew),
     ):
+        raise_open_files()
         watchdog = watchdog_interval(environment, os.getpid())
         notifier = Notifier(environment.get("NOTIFY_SOCKET", ""))
         wanted = Wanted(options.group, options.force, watchdog)

@@ -40,6 +40,9 @@ from edgecore.router import Router
 MAX_CONNECT_BYTES: Final = 96 * 1024
 # Bytes for one receiver after which it is not worth waiting for the end of the turn: some TLS records.
 FLUSH_AT: Final = 64 * 1024
+# First bytes of PUBLISH: type 3, whatever its flags.
+_FIRST_PUBLISH: Final = p.PUBLISH << 4
+_AFTER_PUBLISH: Final = _FIRST_PUBLISH + 0x10
 # Topics that one device uses at a time; beyond it their routes are looked up anew.
 MAX_KNOWN_TOPICS: Final = 256
 
@@ -85,6 +88,8 @@ class DeviceSession:
         "_router",
         "_sessions",
         "_settings",
+        "_timed",
+        "_traffic",
         "_turn",
         "_ways",
         "_wire",
@@ -110,6 +115,8 @@ class DeviceSession:
         self._router = router
         self._admission = admission
         self._sessions = sessions
+        self._traffic = sessions.traffic
+        self._timed: Pending | None = None
         self._refusals = refusals
         self._turn = turn
         self._clock = clock
@@ -139,6 +146,16 @@ class DeviceSession:
         return self._mqtt.state == LIVE
 
     @property
+    def queued(self) -> int:
+        """Messages at QoS 1 and 2 that wait for a place in flight."""
+        return len(self._mqtt.outbound.waiting)
+
+    @property
+    def in_flight(self) -> int:
+        """Messages at QoS 1 and 2 that were sent and are not acknowledged."""
+        return self._mqtt.outbound.in_flight
+
+    @property
     def dropped(self) -> int:
         """Messages that this client did not get because it was too slow, or too small for them."""
         return self._mqtt.dropped + self._mqtt.outbound.dropped
@@ -149,6 +166,7 @@ class DeviceSession:
         """Take bytes from the client. `now`: monotonic seconds."""
         mqtt, framer = self._mqtt, self._framer
         mqtt.last_heard = now
+        self._traffic.bytes_received += len(data)
         try:
             if mqtt.state is LIVE:
                 if 0 < framer.pending <= MAX_PLAIN_PACKET:
@@ -166,13 +184,20 @@ class DeviceSession:
     def _packets(self, data: bytes) -> None:
         """The general path: every packet decoded, every rule applied."""
         mqtt = self._mqtt
-        for first_byte, body in self._framer.feed(data):
-            packet = mqtt.receive(first_byte, body)
-            if packet is not None:
-                self._ACTIONS[type(packet)](self, packet)
-            if mqtt.state is OVER:
-                self._end()
-                return
+        packets = publishes = 0
+        try:
+            for first_byte, body in self._framer.feed(data):
+                packets += 1
+                publishes += _FIRST_PUBLISH <= first_byte < _AFTER_PUBLISH
+                packet = mqtt.receive(first_byte, body)
+                if packet is not None:
+                    self._ACTIONS[type(packet)](self, packet)
+                if mqtt.state is OVER:
+                    self._end()
+                    return
+        finally:
+            self._traffic.received += packets
+            self._traffic.publishes_received += publishes
         if mqtt.outbound.waiting:
             mqtt.pump(self._clock.now())
         if mqtt.outgoing:
@@ -186,6 +211,7 @@ class DeviceSession:
             ways.clear()
         has_properties = self._mqtt.version == V5
         offset, size = 0, len(data)
+        published = router.published
         while offset < size and data[offset] == PLAIN_PUBLISH:
             run = plain_run(data, offset, has_properties)
             if run is None:
@@ -202,6 +228,8 @@ class DeviceSession:
             router.published += count
             router.delivered += count * len(way)  # type: ignore[arg-type]  # as above
             offset = end
+        self._traffic.received += router.published - published
+        self._traffic.publishes_received += router.published - published
         return offset
 
     def _learn_way(self, raw_topic: bytes) -> tuple[DeviceSession, ...] | None:
@@ -240,6 +268,13 @@ class DeviceSession:
         except NotAuthorizedError as error:
             self._refuse(ReasonCode.NOT_AUTHORIZED, str(error))
             return
+        crowd = self._sessions.devices
+        most = self._settings.max_connections_per_device
+        if crowd.count(principal.id) >= most and not self._sessions.holds(principal, packet.client_id):
+            text = f"{principal} has {most} connections: listener.max_connections_per_device is reached"
+            self._refuse(ReasonCode.QUOTA_EXCEEDED, text)
+            return
+        crowd.enter(principal.id)
         self._principal = principal
         self._framer.only = None
         self._framer.max_packet_size = self._settings.max_packet_size
@@ -284,7 +319,10 @@ class DeviceSession:
         """Acknowledge by what became of the publish: now, or when it is durable."""
         if receipt.commits and not receipt.refused:
             pending = self._mqtt.hold(packet_id, qos)
-            when_all_done(receipt.commits, partial(self._durable, pending))
+            began = 0.0
+            if self._timed is None:
+                self._timed, began = pending, self._clock.monotonic()
+            when_all_done(receipt.commits, partial(self._durable, pending, began))
             if self._mqtt.congested:
                 self._wire.hold_reading(hold=True)
         elif receipt.refused:
@@ -302,9 +340,16 @@ class DeviceSession:
         self._refusals.note("full", self._name(), reason, self._clock.monotonic())
         self._mqtt.goodbye(ReasonCode.QUOTA_EXCEEDED)
 
-    def _durable(self, pending: Pending, error: Exception | None) -> None:
-        """Settle what waited for commits; called by the store, perhaps after the connection is gone."""
+    def _durable(self, pending: Pending, began: float, error: Exception | None) -> None:
+        """Settle what waited for commits; called by the store, perhaps after the connection is gone.
+
+        `began`: when the one that is timed came, by the monotonic clock.
+        """
         mqtt = self._mqtt
+        if pending is self._timed:
+            self._timed = None
+            if error is None:
+                self._traffic.acknowledged.observe(self._clock.monotonic() - began)
         if mqtt.state is not LIVE:
             return
         if error is None:
@@ -395,8 +440,7 @@ class DeviceSession:
     def flush(self) -> None:
         """Send what has gathered in this turn."""
         self._marked = False
-        if self._mqtt.outgoing and not self._wire.blocked:
-            self._wire.send(self._mqtt.take())
+        self._write()
 
     def writable(self) -> None:
         """Go on after the connection was blocked."""
@@ -407,8 +451,13 @@ class DeviceSession:
             self._mark()
 
     def _write(self) -> None:
-        if self._mqtt.outgoing and not self._wire.blocked:
-            self._wire.send(self._mqtt.take())
+        mqtt = self._mqtt
+        if mqtt.outgoing and not self._wire.blocked:
+            traffic = self._traffic
+            traffic.sent += len(mqtt.outgoing) + mqtt.joined
+            traffic.publishes_sent += mqtt.publishes
+            traffic.bytes_sent += mqtt.unsent
+            self._wire.send(mqtt.take())
 
     def _mark(self) -> None:
         if not self._marked:
@@ -468,6 +517,8 @@ class DeviceSession:
         self._finished = True
         if self._principal is None:
             return
+        self._traffic.dropped += self.dropped
+        self._sessions.devices.leave(self._principal.id)
         self._router.unsubscribe_all(self)
         self._sessions.leave(self)
         will, self._mqtt.will = self._mqtt.will, None

@@ -15,6 +15,7 @@ from edgecore.base.errors import CertificateError, UnavailableError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.interfaces import Ready
 from edgecore.listener.admission import Admission, CertificateBook
+from edgecore.listener.crowd import Crowd
 from edgecore.listener.device_session import DeviceSession
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
@@ -65,7 +66,7 @@ class ListenerService:
         self._refusals = Refusals()
         self._sessions = Sessions()
         self._connections: set[Connection] = set()
-        self._dropped = 0
+        self._addresses = Crowd()
         self.port = 0
 
     async def run(self, ready: Ready) -> None:
@@ -97,7 +98,8 @@ class ListenerService:
 
     def status(self) -> dict[str, object]:
         """Where it listens, who is connected, what was refused and dropped."""
-        live = [each.session for each in self._connections if each.session is not None]
+        live = [each.session for each in self._connections if each.session is not None and each.session.live]
+        traffic = self._sessions.traffic
         return {
             "host": self._settings.host,
             "port": self.port,
@@ -105,8 +107,14 @@ class ListenerService:
             "sessions": len(self._sessions),
             "takeovers": self._sessions.takeovers,
             "refused": dict(self._refusals.counts),
-            "dropped": self._dropped + sum(session.dropped for session in live),
-            "devices": sorted({session.principal.name for session in live if session.live}),
+            "connected": len(live),
+            "most_connected": traffic.most_connected,
+            "dropped": traffic.dropped + sum(session.dropped for session in live),
+            "queued": sum(session.queued for session in live),
+            "in_flight": sum(session.in_flight for session in live),
+            "traffic": traffic.status(),
+            "acknowledged": traffic.acknowledged.status(),
+            "devices": sorted({session.principal.name for session in live}),
         }
 
     @contextlib.asynccontextmanager
@@ -131,8 +139,15 @@ class ListenerService:
         def make_connection() -> Connection:
             # Read at each connection: `reload` puts another one here.
             assert self._context is not None
-            context = self._context
-            return Connection(context, self._settings, self._connections, self._refusals, make_session, loop)
+            return Connection(
+                self._context,
+                self._settings,
+                self._connections,
+                self._refusals,
+                make_session,
+                loop,
+                self._addresses,
+            )
 
         server = await self._open(loop, make_connection)
         try:

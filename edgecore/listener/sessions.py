@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from edgecore.base.identity import Principal
+from edgecore.listener.crowd import Crowd
+from edgecore.listener.traffic import Traffic
 
 
 class Session(Protocol):
@@ -30,14 +32,16 @@ class Session(Protocol):
 
 
 class Sessions:
-    """Who is connected now."""
+    """Who is connected now: `devices` counts them by principal, `traffic` what they have moved."""
 
-    __slots__ = ("_assigned", "_live", "takeovers")
+    __slots__ = ("_assigned", "_live", "devices", "takeovers", "traffic")
 
     def __init__(self) -> None:
         self._live: dict[tuple[str, str], Session] = {}
         self._assigned = 0
         self.takeovers = 0
+        self.devices = Crowd()
+        self.traffic = Traffic()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -53,6 +57,11 @@ class Sessions:
             self.takeovers += 1
             old.taken_over()
         self._live[key] = session
+        self.traffic.most_connected = max(self.traffic.most_connected, len(self._live))
+
+    def holds(self, principal: Principal, client_id: str) -> bool:
+        """Whether there is a session that this client would take over."""
+        return (principal.id, client_id) in self._live
 
     def leave(self, session: Session) -> None:
         """Forget a session, unless another one has taken its place."""

@@ -14,13 +14,18 @@ class ListenerSettings:
     """Address and bounds of the MQTT listener, `[listener]` in edgecore.toml.
 
     `host`: the address to listen on, "" for all. `port`: 0 for any free one. Times are seconds, sizes
-    bytes. `max_connections` counts those that have not finished their handshake too; the rest is
-    per session and explained in mqtt.acceptance.SessionLimits. Raises ConfigError.
+    bytes. `max_connections` counts those that have not finished their handshake too. One address may
+    hold half of them, so that no single machine shuts the others out and a fleet behind one address
+    still fits. One device may hold some, for a program that opens several, so that a stolen key fills
+    nothing. `sys_interval`: seconds between the `$SYS` topics, 0 for none. The rest is per session and
+    explained in mqtt.acceptance.SessionLimits. Raises ConfigError.
     """
 
     host: str = ""
     port: int = 8883
     max_connections: int = 4096
+    max_connections_per_address: int = 2048
+    max_connections_per_device: int = 64
     handshake_timeout: float = 10.0
     connect_timeout: float = 10.0
     max_packet_size: int = 256 * 1024
@@ -31,10 +36,13 @@ class ListenerSettings:
     max_queued: int = 1000
     max_queued_bytes: int = 1024 * 1024
     max_unsent: int = 1024 * 1024
+    sys_interval: float = 10.0
 
     def __post_init__(self) -> None:
         _within("port", self.port, 0, 65_535)
         _within("max_connections", self.max_connections, 1, 1_000_000)
+        _within("max_connections_per_address", self.max_connections_per_address, 1, 1_000_000)
+        _within("max_connections_per_device", self.max_connections_per_device, 1, 1_000_000)
         # Below this the fast path would take what the setting forbids.
         _within("max_packet_size", self.max_packet_size, MAX_PLAIN_PACKET, 268_435_460)
         _within("max_keep_alive", self.max_keep_alive, 0, 65_535)

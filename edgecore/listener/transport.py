@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
+from edgecore.listener.crowd import Crowd
 from edgecore.listener.device_session import DeviceSession
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.settings import ListenerSettings
@@ -35,6 +36,7 @@ class Connection(asyncio.Protocol):
     """A client's connection. `blocked`: the peer reads too slowly, send nothing now."""
 
     __slots__ = (
+        "_addresses",
         "_channel",
         "_connections",
         "_deadline",
@@ -57,10 +59,12 @@ class Connection(asyncio.Protocol):
         refusals: Refusals,
         make_session: MakeSession,
         loop: asyncio.AbstractEventLoop,
+        addresses: Crowd,
     ) -> None:
         self._channel = TlsChannel(context)
         self._settings = settings
         self._connections = connections
+        self._addresses = addresses
         self._refusals = refusals
         self._make_session = make_session
         self._time = loop.time
@@ -85,9 +89,15 @@ class Connection(asyncio.Protocol):
             self._refusals.note("full house", self._peer, text, now)
             transport.abort()
             return
+        if self._addresses.count(self._peer) >= self._settings.max_connections_per_address:
+            text = "listener.max_connections_per_address is reached"
+            self._refusals.note("full address", self._peer, text, now)
+            transport.abort()
+            return
         transport.set_write_buffer_limits(high=HIGH_WATER)
         self._deadline = now + self._settings.handshake_timeout
         self._connections.add(self)
+        self._addresses.enter(self._peer)
 
     def data_received(self, data: bytes) -> None:
         """Decrypt and pass on."""
@@ -109,7 +119,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature; why it ended is the same to us
         """Tell the session."""
-        self._connections.discard(self)
+        if self in self._connections:  # not when it was turned away at once
+            self._connections.discard(self)
+            self._addresses.leave(self._peer)
         self.phase = CLOSING
         if self.session is not None:
             self.session.lost()

@@ -43,6 +43,9 @@ SHARED_SUBSCRIPTION_AVAILABLE: Final = 0x2A
 # Each user property is an object of its own: a cap keeps one packet from becoming ten thousand of
 # them (facts: the 2.0.12 defect of a peer). AWS allows 8 kB of them in all.
 MAX_USER_PROPERTIES: Final = 256
+# And their bytes, which every queued copy of the message holds beside its payload and the bounds of the
+# queues do not see: eight times AWS's limit.
+MAX_USER_PROPERTY_BYTES: Final = 64 * 1024
 
 UserProperties = list[tuple[str, str]]
 Value = int | str | bytes | UserProperties | list[int]
@@ -166,6 +169,10 @@ def _protocol_error(text: str) -> RemoteProtocolError:
     return RemoteProtocolError(ReasonCode.PROTOCOL_ERROR, text)
 
 
+def _too_many(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(ReasonCode.QUOTA_EXCEEDED, f"more than {what} in one packet")
+
+
 def decode_properties(buffer: bytes, offset: int, packet_type: int) -> tuple[PropertyMap, int]:
     """The properties at `offset` of a packet of that type, and the offset behind them."""
     length, offset = wire.read_variable(buffer, offset)
@@ -175,10 +182,15 @@ def decode_properties(buffer: bytes, offset: int, packet_type: int) -> tuple[Pro
     end = offset + length
     if end > len(buffer):
         raise wire.malformed(f"properties of {length} bytes are announced, {len(buffer) - offset} are there")
+    user_bytes = 0
     while offset < end:
-        identifier, offset = wire.read_variable(buffer, offset)
+        identifier, begin = wire.read_variable(buffer, offset)
         rule = _rule(identifier, packet_type)
-        value, offset = rule.kind.read(buffer, offset)
+        value, offset = rule.kind.read(buffer, begin)
+        if identifier == USER_PROPERTY:
+            user_bytes += offset - begin
+            if user_bytes > MAX_USER_PROPERTY_BYTES:
+                raise _too_many(f"{MAX_USER_PROPERTY_BYTES} bytes of user properties")
         _check_value(rule, value)
         _store(properties, identifier, rule.name, value)
     if offset != end:
@@ -205,9 +217,7 @@ def _store(properties: PropertyMap, identifier: int, name: str, value: object) -
     if identifier in (USER_PROPERTY, SUBSCRIPTION_IDENTIFIER):
         many: list[object] = properties.setdefault(identifier, [])  # type: ignore[assignment]  # the table's type
         if len(many) >= MAX_USER_PROPERTIES:
-            raise RemoteProtocolError(
-                ReasonCode.QUOTA_EXCEEDED, f"more than {MAX_USER_PROPERTIES} properties {name} in one packet"
-            )
+            raise _too_many(f"{MAX_USER_PROPERTIES} properties {name}")
         many.append(value)
     elif identifier in properties:
         raise _protocol_error(f"property {name} stands twice")

@@ -52,7 +52,10 @@ _PUBREC: Final = b"\x50\x02"
 
 
 class ServerSession:
-    """One session. `unsent` counts the bytes in `outgoing`; `last_heard` is the driver's to set."""
+    """One session. `unsent` counts the bytes in `outgoing`; `last_heard` is the driver's to set.
+
+    `publishes`: the PUBLISH packets in `outgoing`; `joined`: its packets beyond one per entry.
+    """
 
     __slots__ = (
         "_inbound",
@@ -62,9 +65,11 @@ class ServerSession:
         "_problem_information",
         "client_id",
         "dropped",
+        "joined",
         "last_heard",
         "outbound",
         "outgoing",
+        "publishes",
         "state",
         "unsent",
         "version",
@@ -84,6 +89,8 @@ class ServerSession:
         self.outbound = Outbound(limits.max_in_flight, limits.max_queued, limits.max_queued_bytes)
         self.outgoing: list[bytes] = []
         self.unsent = 0
+        self.publishes = 0
+        self.joined = 0
         self.dropped = 0
         self.last_heard = 0.0
 
@@ -286,6 +293,8 @@ class ServerSession:
         if count:
             self.outgoing.append(frames)
             self.unsent += len(frames)
+            self.publishes += count
+            self.joined += count - 1
         return count
 
     @property
@@ -314,6 +323,7 @@ class ServerSession:
             return
         self.outgoing.append(frame)
         self.unsent += size
+        self.publishes += 1
 
     def _deliver_acknowledged(self, message: Message, qos: int, retain: bool, now: float) -> None:
         head, tail = parts_of(message, self.version, qos, retain, now)
@@ -321,6 +331,7 @@ class ServerSession:
             self.dropped += 1
             return
         packet_id = self.outbound.begin(qos)
+        self.publishes += 1
         self._send(b"".join((head, packet_id.to_bytes(2, "big"), tail)))
 
     def _too_large(self, size: int) -> bool:
@@ -334,7 +345,7 @@ class ServerSession:
         outgoing = self.outgoing
         data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
         outgoing.clear()
-        self.unsent = 0
+        self.unsent = self.publishes = self.joined = 0
         return data
 
     @property

@@ -33,13 +33,22 @@ class RetainedMessages:
     def __init__(self, keeper: RetainedKeeper | None = None, known: Iterable[Message] = ()) -> None:
         self._keeper = keeper
         self._messages = {message.topic: message for message in known}
+        self._own: dict[str, Message] = {}
         self._bytes = sum(_size(message) for message in self._messages.values())
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def __iter__(self) -> Iterator[Message]:
-        return iter(self._messages.values())
+        yield from self._messages.values()
+        yield from self._own.values()
+
+    def keep_in_memory(self, message: Message) -> None:
+        """Keep a message of the core's own for as long as it runs: never on disk, and past the bounds.
+
+        The topics are few fixed ones. Outside the count and the bytes of what others retain.
+        """
+        self._own[message.topic] = message
 
     def put(self, message: Message) -> Commit | None:
         """Keep the message, or erase its topic when the payload is empty (MQTT 5, 3.3.1.3).

@@ -16,7 +16,7 @@ from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError
 from edgecore.base.group import DeviceSpec, Row
-from edgecore.base.identity import Principal
+from edgecore.base.identity import CORE, Principal
 from edgecore.base.interfaces import Receipt, Subscriber
 from edgecore.base.message import EXACTLY_ONCE, Message
 from edgecore.base.topic import matches
@@ -29,6 +29,9 @@ from edgecore.router.subscriptions import Subscription, SubscriptionTable
 MAX_PLANS: Final = 32_768
 # Principals whose denials are counted apart; a device decides nothing but its own count.
 MAX_DENIED: Final = 1_000
+
+# Where the core tells of itself, as Mosquitto names it. Figures of this run, so none outlives it.
+SYS_PREFIX: Final = "$SYS/"
 
 DENIED: Final = Receipt(allowed=False)
 
@@ -187,6 +190,7 @@ class Router:
             "delivered": self.delivered,
             "unrouted": self.unrouted,
             "denied": dict(self.denied),
+            "denied_by_kind": self._denied_by_kind(),
             "refused": dict(self.refused),
             "subscriptions": len(self._subscriptions),
             "retained": len(self._retained),
@@ -200,7 +204,9 @@ class Router:
             if message.qos:
                 return refused
         commits: list[Commit] = []
-        if message.retain and not message.topic.startswith("$"):  # AWS: none on reserved topics
+        if message.retain and message.sender == CORE and message.topic.startswith(SYS_PREFIX):
+            self._retained.keep_in_memory(message)
+        elif message.retain and not message.topic.startswith("$"):  # AWS: none on reserved topics
             try:
                 kept = self._retained.put(message)
             except RefusedError as error:
@@ -276,6 +282,12 @@ class Router:
     def _deny(self, principal: Principal) -> None:
         known = principal.id in self.denied or len(self.denied) < MAX_DENIED
         self.denied[principal.id if known else "other"] += 1
+
+    def _denied_by_kind(self) -> dict[str, int]:
+        kinds: Counter[str] = Counter()
+        for principal, count in self.denied.items():
+            kinds[principal.partition(":")[0]] += count
+        return dict(kinds)
 
     def _changed(self) -> None:
         self.generation += 1

@@ -2,7 +2,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgecore import __version__
-from edgecore.api.metrics import SOURCES, Source, StatusCollector, exposition
+from edgecore.api.metrics import LATENCY, SOURCES, Source, StatusCollector, exposition
 
 
 def samples(statuses):
@@ -58,3 +58,22 @@ def test_names_follow_the_convention(source):
     assert source.name.startswith("edgecore_")
     assert not source.name.endswith("_total")
     assert source.help.endswith(".")
+
+
+def test_the_wait_for_acknowledgements_is_a_histogram():
+    waits = {"buckets": [["0.001", 2], ["0.01", 3], ["+Inf", 4]], "sum": 0.25}
+    found = samples({"listener": {"state": "running", "status": {"acknowledged": waits}}})
+    assert found[f"{LATENCY}_bucket", "0.01"] == 3.0
+    assert found[f"{LATENCY}_bucket", "+Inf"] == found[f"{LATENCY}_count",] == 4.0
+    assert found[f"{LATENCY}_sum",] == 0.25
+
+
+def test_what_the_listener_has_moved_and_who_was_denied():
+    listener = {"traffic": {"bytes_sent": 5, "publishes_received": 6}, "queued": 7, "refused": {"connect": 8}}
+    router = {"denied_by_kind": {"device": 9}}
+    found = samples({"listener": {"status": listener}, "router": {"status": router}})
+    assert found["edgecore_listener_sent_bytes_total",] == 5.0
+    assert found["edgecore_listener_received_publishes_total",] == 6.0
+    assert found["edgecore_listener_queued_messages",] == 7.0
+    assert found["edgecore_listener_refused_total", "connect"] == 8.0
+    assert found["edgecore_denials_total", "device"] == 9.0

@@ -81,6 +81,11 @@ def test_a_small_file():
     assert config.uplink is None
 
 
+def test_figures_can_be_switched_off():
+    assert parsed('[listener]\nsys_interval = "0s"').listener.sys_interval == 0
+    assert parsed('[listener]\nsys_interval = "2s"').listener.sys_interval == 2
+
+
 def test_the_cloud():
     uplink = parsed(CLOUD + '[uplink]\noutbox_bytes = "1GB"').uplink
     assert (uplink.endpoint, uplink.port, uplink.client_id) == ("h", 8883, "core-7")

@@ -22,7 +22,18 @@ from edgecore.listener.pki import CertificateAuthority
 from edgecore.listener.registry import Registry
 from edgecore.store import Dictionary
 
-ORDER = ["store", "router", "shadow", "lambdas", "inference", "uplink", "deployments", "api", "listener"]
+ORDER = [
+    "store",
+    "router",
+    "shadow",
+    "lambdas",
+    "inference",
+    "uplink",
+    "deployments",
+    "api",
+    "sys",
+    "listener",
+]
 
 GROUP = """
 [group]

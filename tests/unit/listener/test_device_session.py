@@ -1,13 +1,14 @@
 import pytest
 
 from edgecore.base.commit import Commit
-from edgecore.base.errors import RefusedError
+from edgecore.base.errors import RefusedError, StoreError
 from edgecore.base.group import Row
 from edgecore.base.identity import CORE
 from edgecore.base.message import Message
 from edgecore.mqtt import packets as p
 from edgecore.mqtt import properties as pr
-from edgecore.mqtt.codec import encode
+from edgecore.mqtt.codec import decode, encode
+from edgecore.mqtt.framer import Framer
 from edgecore.mqtt.packets import V5, V311
 from edgecore.mqtt.properties import PropertyMap
 
@@ -375,3 +376,155 @@ def test_an_expiring_message_is_delivered_with_its_remaining_life(house):
     two = house.device("two")
     two.session.deliver(Message("t", b"", 0, CORE, expires_at=house.clock.now() + 9), 0, False)
     assert two.receive()[0].properties == {pr.MESSAGE_EXPIRY_INTERVAL: 9}
+
+
+@BOTH
+def test_a_device_with_too_many_connections_is_refused_and_others_are_not(make_house, version):
+    house = make_house(max_connections_per_device=2)
+    first, second = (house.device("one", version, client_id=each) for each in "ab")
+    third = connect(house, "one", version)
+    assert third._wire.sent[0][3] == (0x97 if version == V5 else 3)
+    assert third._wire.finished
+    assert house.refusals.counts == {"connect": 1}
+    assert not first.wire.finished
+    assert not second.wire.finished
+    house.device("two", version, client_id="c")
+    again = house.device("one", version, client_id="a")  # a takeover adds nobody
+    assert first.wire.finished
+    again.send(p.Disconnect())
+    house.device("one", version, client_id="c")
+    assert house.sessions.devices.count("device:one") == 2
+
+
+def test_a_refused_connection_that_ends_is_not_counted_away(make_house):
+    house = make_house(max_connections_per_device=1)
+    house.device("one", client_id="a")
+    connect(house).lost()
+    assert house.sessions.devices.count("device:one") == 1
+
+
+@BOTH
+def test_packets_and_bytes_are_counted_on_both_paths(house, version):
+    one, two = house.device("one", version), house.device("two", version)
+    two.subscribe(qos=1)
+    before = house.sessions.traffic.status()
+    plain = encode(p.Publish("t/a", b"x"), version) * 3
+    asked = encode(p.Publish("t/a", b"x", 1, packet_id=1), version)
+    one.send(plain)
+    one.send(asked)
+    house.turn_over()
+    sent = b"".join(one.wire.sent + two.wire.sent)
+    now = house.sessions.traffic.status()
+    assert {key: now[key] - before[key] for key in now} == {
+        "received": 4,
+        "sent": 5,  # one PUBACK more
+        "publishes_received": 4,
+        "publishes_sent": 4,
+        "bytes_received": len(plain + asked),
+        "bytes_sent": len(sent),
+    }
+    assert two.session.in_flight == 1
+    assert two.session.queued == 0
+
+
+def test_a_packet_that_ends_the_session_is_counted(house):
+    one = house.device("one")
+    before = house.sessions.traffic.received
+    one.send(p.PingReq(), b"\xf0\0")
+    assert house.sessions.traffic.received == before + 2
+
+
+def test_the_wait_for_a_commit_is_timed_one_at_a_time(house, port):
+    one = house.device("one")
+    one.send(*(p.Publish("t/a", b"", 1, packet_id=each) for each in (1, 2)))
+    house.clock.advance(0.002)
+    for commit in port.commits:
+        commit.resolve()
+    one.send(p.Publish("t/a", b"", 1, packet_id=3))
+    house.clock.advance(0.3)
+    port.commits[2].resolve()
+    one.send(p.Publish("t/a", b"", 1, packet_id=4))
+    port.commits[3].resolve(StoreError("no disk"))
+    status = house.sessions.traffic.acknowledged.status()
+    assert status["buckets"][-1] == ["+Inf", 2]
+    assert ["0.001", 0] in status["buckets"]
+    assert ["0.0025", 1] in status["buckets"]
+    assert status["sum"] == 0.302
+
+
+def test_drops_of_sessions_that_are_over_stay_counted(make_house):
+    house = make_house(max_unsent=10)
+    one, two = house.device("one"), house.device("two")
+    two.subscribe()
+    one.send(p.Publish("t/a", b"x" * 100))
+    assert two.session.dropped == 1
+    two.session.lost()
+    assert house.sessions.traffic.dropped == 1
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [[("", "")] * 257, [("k", "v" * 60_000), ("k", "v" * 6_000)]],
+    ids=["count", "bytes"],
+)
+def test_too_many_user_properties_end_one_session_by_name(house, pairs):
+    one, two = house.device("one"), house.device("two")
+    one.send(p.Publish("t/a", b"", 1, packet_id=1, properties=PropertyMap({pr.USER_PROPERTY: pairs})))
+    assert one.receive()[-1].reason_code == 0x97
+    assert one.wire.finished
+    assert not two.wire.finished
+
+
+@pytest.mark.parametrize("topic", ["/" * 64, "t/" + "a/" * 70], ids=["slashes", "levels"])
+@pytest.mark.parametrize("packet", ["publish", "subscribe"])
+def test_a_topic_that_is_too_deep_ends_one_session_by_name(house, topic, packet):
+    one, two = house.device("one"), house.device("two")
+    if packet == "publish":
+        one.send(p.Publish(topic, b"", 1, packet_id=1))
+    else:
+        one.send(p.Subscribe(1, [p.SubscriptionOptions(topic, 1)]))
+    assert one.receive()[-1].reason_code == (0x90 if packet == "publish" else 0x8F)
+    assert one.wire.finished
+    assert not two.wire.finished
+
+
+def test_more_in_flight_than_was_announced_ends_one_session_by_name(make_house):
+    house = make_house(receive_maximum=2)
+    house.routes(Row(("device:*",), ("t/#",), ("device:*",)))
+    one, two = house.device("one"), house.device("two")
+    one.send(*(p.Publish("t/a", b"", 2, packet_id=each) for each in (1, 2, 3)))
+    assert one.receive()[-1].reason_code == 0x93
+    assert one.wire.finished
+    assert not two.wire.finished
+
+
+def test_the_bytes_queued_for_one_session_are_bounded_oldest_first(make_house):
+    house = make_house(max_in_flight=1, max_queued_bytes=2_000)
+    one, two, three = (house.device(each) for each in ("one", "two", "three"))
+    two.subscribe(qos=1)
+    three.subscribe(qos=1)
+    for number in range(1, 6):
+        one.send(p.Publish("t/a", bytes([number]) * 500, 1, packet_id=number))
+        heard = [each for each in three.receive() if isinstance(each, p.Publish)]
+        three.send(*(p.PubAck(each.packet_id) for each in heard))
+    assert three.session.dropped == 0
+    assert two.session.queued == 2
+    assert two.session.dropped == 2
+    first = two.receive()[-1]
+    two.send(p.PubAck(first.packet_id))
+    assert two.receive()[-1].payload[0] == 4
+
+
+@BOTH
+def test_the_server_keep_alive_is_announced_where_the_version_can(make_house, version):
+    house = make_house(max_keep_alive=30)
+    session = house.session("one")
+    session.data(encode(p.Connect("c", version, keep_alive=100), version), 0.0)
+    house.turn_over()
+    [(first, body)] = Framer(1 << 20).feed(b"".join(session._wire.sent))
+    granted = decode(first, body, version).properties.integer(pr.SERVER_KEEP_ALIVE)
+    assert granted == (30 if version == V5 else 0)
+    session.check(45.0)
+    assert session._wire.finished == (version == V5)
+    session.check(150.0)
+    assert session._wire.finished

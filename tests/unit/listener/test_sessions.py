@@ -34,6 +34,17 @@ def test_another_device_cannot_take_a_client_id_over():
     assert len(sessions) == 2
 
 
+def test_the_most_at_a_time_is_kept_and_a_session_is_known_by_both_its_names():
+    sessions = Sessions()
+    one, two = Live("one", "c"), Live("two", "c")
+    sessions.enter(one)
+    sessions.enter(two)
+    sessions.leave(one)
+    assert sessions.traffic.most_connected == 2
+    assert sessions.holds(two.principal, "c")
+    assert not sessions.holds(one.principal, "c")
+
+
 def test_assigned_ids_differ():
     sessions = Sessions()
     assert sessions.assign_id() != sessions.assign_id()

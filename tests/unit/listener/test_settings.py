@@ -19,6 +19,8 @@ def test_the_sessions_bounds_are_those_that_were_set():
     [
         {"port": 70_000},
         {"max_connections": 0},
+        {"max_connections_per_address": 0},
+        {"max_connections_per_device": 0},
         {"max_packet_size": 100},
         {"max_keep_alive": 70_000},
         {"receive_maximum": 0},

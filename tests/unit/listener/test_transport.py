@@ -6,6 +6,7 @@ import ssl
 import pytest
 
 from edgecore.listener import transport as transport_module
+from edgecore.listener.crowd import Crowd
 from edgecore.listener.tls import server_context
 from edgecore.listener.transport import CLOSING, HANDSHAKE, HIGH_WATER, OPEN, Connection
 from edgecore.mqtt import packets as p
@@ -13,14 +14,15 @@ from edgecore.mqtt.codec import encode
 
 
 class FakeTransport:
-    def __init__(self):
+    def __init__(self, address="192.0.2.7"):
+        self.address = address
         self.out = []
         self.aborted = self.eof = self.closing = False
         self.reading = True
         self.high = 0
 
     def get_extra_info(self, _name):
-        return ("192.0.2.7", 1234)
+        return (self.address, 1234)
 
     def set_write_buffer_limits(self, high):
         self.high = high
@@ -56,8 +58,10 @@ class Line:
     """A connection, its transport, and a TLS client at the other end."""
 
     def __init__(self, house, pki, name="one", **more):
-        self.house, self.loop, self.transport = house, Loop(), FakeTransport()
+        self.house, self.loop = house, Loop()
+        self.transport = FakeTransport(more.pop("address", "192.0.2.7"))
         self.connections = more.pop("connections", set())
+        self.addresses = more.pop("addresses", Crowd())
         house.book[pki.fingerprint("one")] = "one"
         self.connection = Connection(
             server_context(pki.files),
@@ -66,6 +70,7 @@ class Line:
             house.refusals,
             self._make,
             self.loop,
+            self.addresses,
         )
         self.connection.connection_made(self.transport)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -191,6 +196,30 @@ def test_a_full_house_takes_nobody(house, pki):
     line = Line(house, pki, connections={object() for _ in range(house.settings.max_connections)})
     assert line.transport.aborted
     assert house.refusals.counts == {"full house": 1}
+
+
+def test_a_full_address_takes_nobody_and_others_are_not_affected(make_house, pki):
+    house = make_house(max_connections_per_address=2)
+    crowd, connections = Crowd(), set()
+    first, second, third = (Line(house, pki, addresses=crowd, connections=connections) for _ in range(3))
+    assert [each.transport.aborted for each in (first, second, third)] == [False, False, True]
+    third.connection.connection_lost(None)
+    assert house.refusals.counts == {"full address": 1}
+    assert crowd.count("192.0.2.7") == len(connections) == 2
+    other = Line(house, pki, addresses=crowd, connections=connections, address="192.0.2.8")
+    assert not other.transport.aborted
+    first.connection.connection_lost(None)
+    assert not Line(house, pki, addresses=crowd, connections=connections).transport.aborted
+    first.connection.connection_lost(None)  # said twice, counted once
+    assert crowd.count("192.0.2.7") == 2
+
+
+def test_a_flood_before_connect_is_cut_at_its_bound(line):
+    announced = b"\x10\xff\xff\xff\x7f"  # a CONNECT of 256 MB
+    line.send(announced)
+    assert line.transport.eof
+    assert line.house.refusals.counts == {"protocol": 1}
+    assert line.connection.session._framer.pending == 0
 
 
 def test_broken_tls_ends_the_session_at_once(line):

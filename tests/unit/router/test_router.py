@@ -319,3 +319,35 @@ def test_unsubscribe_all_forgets_everything():
     bus.publish(message("a"))
     assert south.got == []
     assert bus.status()["subscriptions"] == 0
+
+
+def test_the_core_s_own_topics_are_kept_in_memory_and_need_a_row():
+    class Keeper:
+        def save(self, message):
+            raise AssertionError("nothing of it may reach the disk")
+
+    bus = router(row("core", "$SYS/#", "device:loop-north"), keeper=Keeper())
+    for payload in (b"1", b"2"):
+        told = message("$SYS/broker/uptime", identity.CORE, payload, retain=True)
+        assert bus.publish(told).allowed
+    north, south = Receiver(NORTH), Receiver(SOUTH)
+    assert bus.subscribe(north, "$SYS/#", 0)
+    assert not bus.subscribe(south, "$SYS/#", 0)
+    assert [(each.payload, cap) for each, cap in bus.retained_for(north, "$SYS/#")] == [(b"2", 2)]
+    assert bus.retained_for(south, "$SYS/#") == []
+    assert bus.retained_for(north, "#") == []
+    assert bus.status()["retained"] == 0
+
+
+def test_nobody_else_leaves_anything_among_the_core_s_own_topics():
+    bus = router(row("device:*", "$SYS/#", "device:*"))
+    bus.publish(message("$SYS/broker/uptime", identity.operator("o"), retain=True))
+    bus.publish(message("$SYS/broker/uptime", NORTH, retain=True))
+    assert bus.retained_for(Receiver(SOUTH), "$SYS/#") == []
+
+
+def test_denials_are_counted_by_kind_too():
+    bus = router()
+    for sender in (NORTH, SOUTH, identity.function("f")):
+        bus.publish(message("a", sender))
+    assert bus.status()["denied_by_kind"] == {"device": 2, "function": 1}
