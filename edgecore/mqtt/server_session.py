@@ -63,6 +63,7 @@ class ServerSession:
         "_limits",
         "_peer_max_packet",
         "_problem_information",
+        "_wanted_expiry",
         "client_id",
         "dropped",
         "joined",
@@ -82,6 +83,7 @@ class ServerSession:
         self._keep_alive = 0
         self._peer_max_packet = 0  # 0: the client named none
         self._problem_information = True
+        self._wanted_expiry = 0
         self.client_id = ""
         self.version = 0
         self.state = WAITING
@@ -176,8 +178,9 @@ class ServerSession:
         self._send(b"\xd0\0")
 
     def _disconnect(self, packet: p.Disconnect) -> p.Packet:
-        if packet.properties.integer(SESSION_EXPIRY_INTERVAL):
-            # CONNACK said 0, and what was 0 may not be set again (5, 3.14.2.2.2).
+        if packet.properties.integer(SESSION_EXPIRY_INTERVAL) and not self._wanted_expiry:
+            # What was 0 in CONNECT may not be set now (5, 3.14.2.2.2). Who asked for more there, and was
+            # told 0, did nothing wrong; the session ends all the same.
             raise RemoteProtocolError(ReasonCode.PROTOCOL_ERROR, "DISCONNECT sets a session expiry interval")
         if packet.reason_code != ReasonCode.DISCONNECT_WITH_WILL_MESSAGE:
             self.will = None
@@ -210,6 +213,7 @@ class ServerSession:
         self.will = connect.will
         self._keep_alive = granted_keep_alive(connect, limits.max_keep_alive)
         self._peer_max_packet = properties.integer(MAXIMUM_PACKET_SIZE)
+        self._wanted_expiry = properties.integer(SESSION_EXPIRY_INTERVAL)
         window = min(properties.integer(RECEIVE_MAXIMUM, 0xFFFF), limits.max_in_flight)
         self.outbound = Outbound(window, limits.max_queued, limits.max_queued_bytes)
         self.state = LIVE

@@ -124,6 +124,13 @@ def test_disconnect_may_not_bring_a_session_to_life():
         give(live(), p.Disconnect(0, PropertyMap({pr.SESSION_EXPIRY_INTERVAL: 5})))
 
 
+def test_disconnect_may_repeat_the_expiry_that_connect_asked_for():
+    asked = PropertyMap({pr.SESSION_EXPIRY_INTERVAL: 60})
+    session = live(properties=asked)
+    assert give(session, p.Disconnect(0, asked)) == p.Disconnect(0, asked)
+    assert session.state == OVER
+
+
 def test_the_taken_over_hears_it():
     session = live()
     session.taken_over()
