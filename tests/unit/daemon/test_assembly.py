@@ -17,10 +17,12 @@ from edgecore.cli.options import Credentials
 from edgecore.config import Config, Paths
 from edgecore.daemon.assembly import House, Wanted
 from edgecore.daemon.health import Notifier
+from edgecore.daemon.supervisor import Unit
 from edgecore.listener import ListenerSettings, TlsFiles
 from edgecore.listener.pki import CertificateAuthority
 from edgecore.listener.registry import Registry
 from edgecore.store import Dictionary
+from edgecore.uplink import aws
 
 ORDER = [
     "store",
@@ -204,3 +206,8 @@ async def test_the_watchdog_runs_when_the_init_system_asks(build):
 async def test_the_router_cannot_be_asked_before_it_is_there(build):
     with pytest.raises(AssertionError, match="has not started"):
         build().router  # noqa: B018  a property that raises
+
+
+def test_a_cloud_client_that_does_not_end_leaves_the_uplink_time_to_stop():
+    deadline = Unit("uplink", lambda: None).stop_deadline
+    assert deadline / 2 >= aws.STOP_SECONDS
