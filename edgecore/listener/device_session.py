@@ -11,18 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Final, Protocol
 
-from edgecore.base.clock import Clock
 from edgecore.base.commit import when_all_done
 from edgecore.base.errors import NotAuthorizedError, RemoteProtocolError, TopicError
 from edgecore.base.identity import Principal
 from edgecore.base.interfaces import Receipt
 from edgecore.base.message import Message
 from edgecore.base.topic import SHARE_PREFIX, check_topic
-from edgecore.listener.admission import Admission
-from edgecore.listener.refusals import Refusals
-from edgecore.listener.sessions import Sessions
-from edgecore.listener.settings import ListenerSettings
-from edgecore.listener.turn import Turn
+from edgecore.listener.credential import Credential
+from edgecore.listener.door import Door
 from edgecore.mqtt import packets as p
 from edgecore.mqtt.acceptance import objection
 from edgecore.mqtt.framer import Framer
@@ -34,7 +30,6 @@ from edgecore.mqtt.reason_codes import ReasonCode
 from edgecore.mqtt.runs import MAX_PLAIN_PACKET, PLAIN_PUBLISH, plain_run
 from edgecore.mqtt.server_session import LIVE, OVER, ServerSession
 from edgecore.mqtt.wire import text_of
-from edgecore.router import Router
 
 # A CONNECT holds a will of at most 64 KB, names and properties. Before it a peer is nobody.
 MAX_CONNECT_BYTES: Final = 96 * 1024
@@ -73,13 +68,14 @@ class DeviceSession:
     """The subscriber that the router knows, for as long as its connection lasts."""
 
     __slots__ = (
-        "_admission",
         "_clock",
+        "_credential",
+        "_early",
         "_filters",
-        "_fingerprint",
         "_finished",
         "_framer",
         "_generation",
+        "_held",
         "_marked",
         "_mqtt",
         "_peer",
@@ -98,29 +94,24 @@ class DeviceSession:
     def __init__(
         self,
         wire: Wire,
-        fingerprint: str,
+        credential: Credential,
         peer: str,
-        settings: ListenerSettings,
-        router: Router,
-        admission: Admission,
-        sessions: Sessions,
-        refusals: Refusals,
-        turn: Turn,
-        clock: Clock,
+        door: Door,
     ) -> None:
         self._wire = wire
-        self._fingerprint = fingerprint
+        self._credential = credential
         self._peer = peer
-        self._settings = settings
-        self._router = router
-        self._admission = admission
-        self._sessions = sessions
-        self._traffic = sessions.traffic
+        self._settings = door.settings
+        self._router = door.router
+        self._sessions = door.sessions
+        self._traffic = door.sessions.traffic
         self._timed: Pending | None = None
-        self._refusals = refusals
-        self._turn = turn
-        self._clock = clock
-        self._mqtt = ServerSession(settings.session)
+        self._refusals = door.refusals
+        self._turn = door.turn
+        self._clock = door.clock
+        self._early: list[tuple[int, bytes]] | None = None  # what came behind a CONNECT not answered yet
+        self._held = False
+        self._mqtt = ServerSession(door.settings.session)
         self._framer = Framer(MAX_CONNECT_BYTES, only=p.CONNECT)
         self._principal: Principal | None = None
         self._filters: set[str] = set()
@@ -177,9 +168,12 @@ class DeviceSession:
             if data:
                 self._packets(data)
         except RemoteProtocolError as error:
-            self._refusals.note("protocol", self._name(), str(error), now)
-            mqtt.fail(error)
-            self._end()
+            self._broken(error)
+
+    def _broken(self, error: RemoteProtocolError) -> None:
+        self._refusals.note("protocol", self._name(), str(error), self._clock.monotonic())
+        self._mqtt.fail(error)
+        self._end()
 
     def _packets(self, data: bytes) -> None:
         """The general path: every packet decoded, every rule applied."""
@@ -189,9 +183,10 @@ class DeviceSession:
             for first_byte, body in self._framer.feed(data):
                 packets += 1
                 publishes += _FIRST_PUBLISH <= first_byte < _AFTER_PUBLISH
-                packet = mqtt.receive(first_byte, body)
-                if packet is not None:
-                    self._ACTIONS[type(packet)](self, packet)
+                if self._early is not None:
+                    self._early.append((first_byte, body))
+                    continue
+                self._packet(first_byte, body)
                 if mqtt.state is OVER:
                     self._end()
                     return
@@ -202,6 +197,11 @@ class DeviceSession:
             mqtt.pump(self._clock.now())
         if mqtt.outgoing:
             self._mark()
+
+    def _packet(self, first_byte: int, body: bytes) -> None:
+        packet = self._mqtt.receive(first_byte, body)
+        if packet is not None:
+            self._ACTIONS[type(packet)](self, packet)
 
     def _forward_runs(self, data: bytes) -> int:
         """The fast path: forward the leading plain PUBLISH packets unchanged. Gives where it stopped."""
@@ -262,12 +262,47 @@ class DeviceSession:
         if found is not None:
             self._refuse(*found)
             return
+        self._framer.only = None
+        self._early = []
+        self._credential.identify(packet, partial(self._identified, packet))
+        if self._early is not None:
+            self._held = True  # whose it is will be known later: no more until then
+            self._wire.hold_reading(hold=True)
+
+    def _identified(self, packet: p.Connect, found: Principal | NotAuthorizedError) -> None:
+        """Go on with CONNECT, and with what came behind it, now that it is known whose it is."""
+        if self._mqtt.state is OVER:
+            return
         try:
-            principal = self._admission.principal(self._fingerprint)
-            self._check_will(principal, packet.will)
+            if isinstance(found, NotAuthorizedError):
+                raise found
+            self._check_will(found, packet.will)
         except NotAuthorizedError as error:
             self._refuse(ReasonCode.NOT_AUTHORIZED, str(error))
-            return
+        else:
+            self._enter(packet, found)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Deal with the packets that came behind CONNECT, now that it is answered."""
+        early, self._early = self._early or [], None
+        if not self._held:
+            return  # it was answered at once: the packets are still on their way here
+        self._held = False
+        self._wire.hold_reading(hold=False)
+        try:
+            for first_byte, body in early:
+                if self._mqtt.state is OVER:
+                    break
+                self._packet(first_byte, body)
+        except RemoteProtocolError as error:
+            self._broken(error)
+        if self._mqtt.state is OVER:
+            self._end()
+        elif self._mqtt.outgoing:
+            self._mark()
+
+    def _enter(self, packet: p.Connect, principal: Principal) -> None:
         crowd = self._sessions.devices
         most = self._settings.max_connections_per_device
         if crowd.count(principal.id) >= most and not self._sessions.holds(principal, packet.client_id):
@@ -276,7 +311,6 @@ class DeviceSession:
             return
         crowd.enter(principal.id)
         self._principal = principal
-        self._framer.only = None
         self._framer.max_packet_size = self._settings.max_packet_size
         self._mqtt.accept(packet, self._sessions.assign_id() if not packet.client_id else "")
         self._sessions.enter(self)
@@ -477,11 +511,7 @@ class DeviceSession:
 
     def recheck(self) -> None:
         """End the session when its certificate or its device is no longer admitted."""
-        try:
-            admitted = self._admission.principal(self._fingerprint) == self._principal
-        except NotAuthorizedError:
-            admitted = False
-        if not admitted:
+        if not self._credential.admits(self.principal):
             self._mqtt.will = None  # what may not connect may not speak either
             self.close(ReasonCode.NOT_AUTHORIZED, "the device is no longer admitted")
 
@@ -537,4 +567,4 @@ class DeviceSession:
         )
 
     def _name(self) -> str:
-        return self._principal.id if self._principal else f"{self._peer} ({self._fingerprint[:16]})"
+        return self._principal.id if self._principal else f"{self._peer} ({self._credential.label})"

@@ -15,8 +15,10 @@ from edgecore.base.errors import CertificateError, UnavailableError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.interfaces import Ready
 from edgecore.listener.admission import Admission, CertificateBook
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.crowd import Crowd
 from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.door import Door
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
@@ -121,20 +123,10 @@ class ListenerService:
     async def _listening(self) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         turn = Turn(loop.call_soon)
+        door = Door(self._settings, self._router, self._sessions, self._refusals, turn, self._clock)
 
         def make_session(connection: Connection, fingerprint: str, peer: str) -> DeviceSession:
-            return DeviceSession(
-                connection,
-                fingerprint,
-                peer,
-                self._settings,
-                self._router,
-                self._admission,
-                self._sessions,
-                self._refusals,
-                turn,
-                self._clock,
-            )
+            return DeviceSession(connection, CertificateCredential(self._admission, fingerprint), peer, door)
 
         def make_connection() -> Connection:
             # Read at each connection: `reload` puts another one here.

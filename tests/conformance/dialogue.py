@@ -5,7 +5,9 @@ from __future__ import annotations
 from edgecore.base.clock import ManualClock
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.listener.admission import Admission
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.door import Door
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
@@ -116,10 +118,9 @@ class House:
     def client(self, who):
         if who not in self.sessions:
             self.wires[who] = wire = Wire()
-            self.sessions[who] = DeviceSession(
-                wire, who[0], "peer", ListenerSettings(), self.router, Admission(Book(), self.specs.get),
-                self.registry, Refusals(), self.turn, self.clock,
-            )  # fmt: skip
+            door = Door(ListenerSettings(), self.router, self.registry, Refusals(), self.turn, self.clock)
+            credential = CertificateCredential(Admission(Book(), self.specs.get), who[0])
+            self.sessions[who] = DeviceSession(wire, credential, "peer", door)
         return self.sessions[who]
 
     def step(self, who, what):

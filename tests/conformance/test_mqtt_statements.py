@@ -12,7 +12,9 @@ import pytest
 from edgecore.base.clock import ManualClock
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.listener.admission import Admission
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.door import Door
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
@@ -49,10 +51,9 @@ def server():
     specs = {"d": DeviceSpec("d", "d")}
     router.set_rows([Row(("device:*",), ("t/#",), ("device:*",))], specs)
     wire = Wire()
-    admission, turn = Admission(Book(), specs.get), Turn(due.append)
-    session = DeviceSession(
-        wire, "d", "peer", ListenerSettings(), router, admission, Sessions(), Refusals(), turn, clock
-    )
+    credential = CertificateCredential(Admission(Book(), specs.get), "d")
+    door = Door(ListenerSettings(), router, Sessions(), Refusals(), Turn(due.append), clock)
+    session = DeviceSession(wire, credential, "peer", door)
     return session, wire, due
 
 

@@ -17,7 +17,9 @@ from edgecore.base.errors import CertificateError, ConfigError, RemoteProtocolEr
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.base.topic import check_filter, check_topic
 from edgecore.listener.admission import Admission
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.door import Door
 from edgecore.listener.pki import CertificateAuthority
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
@@ -67,10 +69,9 @@ class House:
 
     def open(self, name):
         wire = Wire()
-        session = DeviceSession(
-            wire, name, "peer", self.settings, self.router, Admission(self, self.specs.get),
-            self.sessions, self.refusals, self.turn, self.clock,
-        )  # fmt: skip
+        door = Door(self.settings, self.router, self.sessions, self.refusals, self.turn, self.clock)
+        credential = CertificateCredential(Admission(self, self.specs.get), name)
+        session = DeviceSession(wire, credential, "peer", door)
         self.wires[session] = wire
         return session
 

@@ -18,7 +18,9 @@ from cryptography.x509.oid import NameOID
 from edgecore.base.clock import ManualClock
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.listener.admission import Admission
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.door import Door
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
@@ -135,18 +137,9 @@ class House:
         self.router.set_rows(rows, self.specs)
 
     def session(self, certificate):
-        return DeviceSession(
-            FakeWire(),
-            certificate,
-            "192.0.2.1",
-            self.settings,
-            self.router,
-            Admission(self.book, self.specs.get),
-            self.sessions,
-            self.refusals,
-            self.turn,
-            self.clock,
-        )
+        door = Door(self.settings, self.router, self.sessions, self.refusals, self.turn, self.clock)
+        credential = CertificateCredential(Admission(self.book, self.specs.get), certificate)
+        return DeviceSession(FakeWire(), credential, "192.0.2.1", door)
 
     def device(self, name="one", version=5, **connect):
         """A connected device."""
@@ -154,6 +147,10 @@ class House:
         device.send(p.Connect(connect.pop("client_id", name), version, **connect))
         assert device.receive()[0].reason_code == 0
         return device
+
+    def peer(self, make_session, version=5):
+        """A client whose session `make_session` makes for a wire."""
+        return Peer(self, make_session(FakeWire()), version)
 
     def turn_over(self):
         """End the loop's turn."""
