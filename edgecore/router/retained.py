@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError
+from edgecore.base.identity import Principal
 from edgecore.base.message import Message
 
 # A retained message stays until somebody erases it, so its number and its size need an end. AWS
@@ -72,6 +73,16 @@ class RetainedMessages:
         self._messages[message.topic] = message
         self._bytes = grown
         return self._keeper.save(message) if self._keeper else None
+
+    def forget(self, principal: Principal) -> tuple[Commit, ...]:
+        """Erase what the principal left. Gives what must be durable, each commit once."""
+        topics = [topic for topic, message in self._messages.items() if message.sender.id == principal.id]
+        commits: dict[Commit, None] = {}
+        for topic in topics:
+            self._bytes -= _size(self._messages.pop(topic))
+            if self._keeper:
+                commits[self._keeper.erase(topic)] = None
+        return tuple(commits)
 
 
 def _size(message: Message) -> int:

@@ -3,7 +3,8 @@
 Decides from values alone: a sender, a topic, a receiver. Knows no subscriptions and delivers nothing.
 Rules: ${thing} is the publisher's thing when the source is a device, else the receiving device's;
 ${target} is the receiver's in a row device -> device. A device may always use its own shadow topics.
-A message that came from the cloud is never sent back to it.
+A message that came from the cloud is never sent back to it. A device that the group does not have, or has
+with another thing, sends and gets nothing, whoever asks: what it left behind is judged by its own name.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from edgecore.base.topic import bind, intersects, matches
 ANY_DEVICE: Final = "device:*"
 THING: Final = "${thing}"
 TARGET: Final = "${target}"
+# Answers kept, one per (sender, topic) asked about: some 400 bytes each. Plans are kept beside them and made
+# anew at each change of a subscription; these only at a change of the rows.
+MAX_ANSWERS: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,11 @@ class Grant:
         return self.target.startswith("device:")
 
     def permits(self, receiver: Principal) -> bool:
-        """Whether this grant lets the message through to a subscribed receiver."""
+        """Whether this grant lets the message through to the port or the subscribed receiver."""
         if receiver.kind == "operator":
             return True
+        if not self.for_devices:
+            return self.target == receiver.id
         if receiver.kind != "device" or self.target not in (ANY_DEVICE, receiver.id):
             return False
         return self.thing is None or self.thing == receiver.thing
@@ -69,9 +75,30 @@ class RouteTable:
     def __init__(self, rows: Iterable[Row], devices: Mapping[str, DeviceSpec]) -> None:
         self._rows = tuple(rows)
         self._devices = dict(devices)
+        self._answers: dict[tuple[str, str, str], tuple[Grant, ...]] = {}
+
+    def knows(self, principal: Principal) -> bool:
+        """Whether the principal is no device, or one of this group under the same thing."""
+        if principal.kind != "device":
+            return True
+        spec = self._devices.get(principal.name)
+        return spec is not None and spec.thing == principal.thing
+
+    def reaches(self, grant: Grant, receiver: Principal) -> bool:
+        """Whether the grant lets the message through to this receiver now."""
+        return grant.permits(receiver) and self.knows(receiver)
 
     def grants(self, sender: Principal, topic: str) -> tuple[Grant, ...]:
         """Every permitted way for a message of `sender` on `topic`; one per target, first row first."""
+        key = (sender.id, sender.thing, topic)
+        found = self._answers.get(key)
+        if found is None:
+            if len(self._answers) >= MAX_ANSWERS:
+                self._answers.clear()
+            found = self._answers[key] = self._grants(sender, topic) if self.knows(sender) else ()
+        return found
+
+    def _grants(self, sender: Principal, topic: str) -> tuple[Grant, ...]:
         found: dict[tuple[str, str, str | None], Grant] = {}
         for grant in (*self._own_shadow(sender, topic), *self._from_rows(sender, topic)):
             if sender.kind == "cloud" and grant.target == "cloud":
@@ -87,7 +114,7 @@ class RouteTable:
         """Whether some row could ever deliver to `receiver` what the filter matches."""
         if receiver.kind == "operator":
             return True
-        if receiver.kind != "device":
+        if receiver.kind != "device" or not self.knows(receiver):
             return False
         if intersects(topic_filter, shadow_prefix(receiver.thing) + "#"):
             return True
