@@ -160,10 +160,21 @@ class Plan:
 
     `deliveries` have one receiver each, `shared` choose one per message; `all` are both. `missing` names
     the ports that a row leads to and where nobody receives. `plain`: no delivery changes anything in the
-    message and none is a port or a share group, so that a transport may forward bytes.
+    message and none is a port or a share group, so that a transport may forward bytes. `no_local`: it
+    depends on the session that publishes. `careful`: it asks for more than to deliver.
     """
 
-    __slots__ = ("all", "allowed", "deliveries", "missing", "plain", "receipt", "shared")
+    __slots__ = (
+        "all",
+        "allowed",
+        "careful",
+        "deliveries",
+        "missing",
+        "no_local",
+        "plain",
+        "receipt",
+        "shared",
+    )
 
     def __init__(
         self,
@@ -171,12 +182,15 @@ class Plan:
         deliveries: tuple[Delivery, ...],
         shared: tuple[SharedDelivery, ...],
         missing: tuple[str, ...],
+        no_local: bool,
     ) -> None:
         self.allowed = allowed
         self.deliveries = deliveries
         self.shared = shared
         self.all: tuple[Delivery | SharedDelivery, ...] = (*deliveries, *shared)
         self.missing = missing
+        self.no_local = no_local
+        self.careful = bool(missing) or no_local
         self.plain = allowed and not missing and not shared and all(each.plain for each in deliveries)
         # The receipt of a publish with nothing to wait for: the same for each message of the plan.
         self.receipt = Receipt(allowed=allowed, receivers=len(self.all))

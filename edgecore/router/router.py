@@ -21,6 +21,7 @@ from edgecore.base.identity import CORE, Principal
 from edgecore.base.interfaces import Receipt, Receiver, Subscriber
 from edgecore.base.message import EXACTLY_ONCE, Message
 from edgecore.base.topic import matches, split_share
+from edgecore.router.denials import Denials, Tell
 from edgecore.router.plan import Delivery, Match, Plan, SharedDelivery, changed_by, to_port
 from edgecore.router.retained import RetainedKeeper, RetainedMessages
 from edgecore.router.routes import Grant, RouteTable
@@ -29,8 +30,8 @@ from edgecore.router.subscriptions import Subscription, SubscriptionTable
 # Plans kept, one per (sender, topic) in use. At about 300 bytes each this is some 10 MB at the most;
 # a site that uses more topics than this pays for a new look-up, not with memory.
 MAX_PLANS: Final = 32_768
-# Principals whose denials are counted apart; a device decides nothing but its own count.
-MAX_DENIED: Final = 1_000
+# Reasons of refusals that are counted apart; they name ports and queues, which are few.
+MAX_REFUSED: Final = 1_000
 
 # Where the core tells of itself, as Mosquitto names it. Figures of this run, so none outlives it.
 SYS_PREFIX: Final = "$SYS/"
@@ -46,13 +47,15 @@ class Router:
         clock: Clock,
         keeper: RetainedKeeper | None = None,
         retained: Iterable[Message] = (),
+        tell: Tell | None = None,
     ) -> None:
+        """Begin without routes. `tell` is given a line about denials, at most one a minute and principal."""
         self._clock = clock
         self._retained = RetainedMessages(keeper, retained)
         self._routes = RouteTable((), {})
         self._subscriptions = SubscriptionTable()
         self._ports: dict[str, Subscriber] = {}
-        self._plans: dict[tuple[str, str], Plan] = {}
+        self._plans: dict[tuple[str, str] | tuple[str, str, int], Plan] = {}
         self.generation = 0
         # Grows with the rows: what was stored under this number need not be asked about by `permits`.
         self.rows_version = 0
@@ -60,7 +63,8 @@ class Router:
         self.delivered = 0
         self.unrouted = 0
         self.refused: Counter[str] = Counter()
-        self.denied: Counter[str] = Counter()
+        self._denials = Denials(clock, tell)
+        self.denied = self._denials.counts
 
     # What may flow ------------------------------------------------------------------------------
 
@@ -97,7 +101,7 @@ class Router:
         `no_local` with it is a protocol error: both are the transport's to know (MQTT 5, 4.8.2, 3.8.3.1).
         """
         if not self._routes.may_subscribe(subscriber.principal, split_share(topic_filter)[1]):
-            self._deny(subscriber.principal)
+            self._denials.note(subscriber.principal, "subscribe to", topic_filter)
             return False
         self._subscriptions.add(
             Subscription(subscriber, topic_filter, qos, no_local, retain_as_published, identifier)
@@ -134,7 +138,12 @@ class Router:
         """
         now = self._clock.now()
         owed = []
-        for message in self._retained:
+        known = {
+            message.topic: message
+            for published in self._routes.published_as(topic_filter)
+            for message in self._retained.matching(published)
+        }
+        for message in known.values():
             if message.expired(now):
                 continue
             best: Grant | None = None
@@ -171,12 +180,22 @@ class Router:
 
     # What flows ---------------------------------------------------------------------------------
 
-    def plan_for(self, sender: Principal, topic: str) -> Plan:
-        """The plan for this sender and topic; valid while `generation` stays the same."""
-        key = (sender.id, topic)
+    def plan_for(self, sender: Principal, topic: str, via: Receiver | None = None) -> Plan:
+        """The plan for this sender and topic; valid while `generation` stays the same.
+
+        `via`: the session by which the sender publishes. No-local keeps the message from that one only
+        (MQTT 5, 3.8.3.1); when it is not given, from every session of the sender.
+        """
+        plan = self._known_plan(sender, topic, None)
+        return plan if via is None or not plan.no_local else self._known_plan(sender, topic, via)
+
+    def _known_plan(self, sender: Principal, topic: str, via: Receiver | None) -> Plan:
+        # By identity: a session that has subscriptions changes the generation when it ends, and one
+        # that has none has the same plan as whatever takes its place.
+        key = (sender.id, topic) if via is None else (sender.id, topic, id(via))
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plan(sender, topic)
+            plan = self._plan(sender, topic, via)
             if not self._routes.knows(sender):
                 return plan  # a device that left the group, or whose thing changed: no plan for its successor
             if len(self._plans) >= MAX_PLANS:
@@ -184,8 +203,8 @@ class Router:
             self._plans[key] = plan
         return plan
 
-    def publish(self, message: Message) -> Receipt:
-        """Authorise, retain, match and deliver, synchronously."""
+    def publish(self, message: Message, via: Receiver | None = None) -> Receipt:
+        """Authorise, retain, match and deliver, synchronously. `via` as in `plan_for`."""
         self.published += 1
         sender = message.sender
         plan = self._plans.get((sender.id, message.topic)) or self.plan_for(sender, message.topic)
@@ -194,10 +213,10 @@ class Router:
             if sender.kind == "camera":
                 self.unrouted += 1  # it says all it sees; what nobody asked for is no attempt
             else:
-                self._deny(sender)
+                self._denials.note(sender, "publish on", message.topic)
             return DENIED
-        if message.retain or plan.missing:
-            return self._publish_with_care(message, plan)
+        if message.retain or plan.careful:
+            return self._publish_with_care(message, plan, via)
         return self._deliver(message, plan, [])
 
     def reassign(self, share: str, message: Message, qos: int) -> Receipt:
@@ -213,7 +232,8 @@ class Router:
             for grant in self._routes.grants(message.sender, message.origin or topic)
             if grant.topic == topic
         ]
-        for group in self._to_subscribers(message.sender, topic, grants)[1]:
+        matches, _ = self._matches(message.sender, topic, grants, None)
+        for group in self._to_subscribers(topic, matches)[1]:
             if group.topic_filter != share:
                 continue
             try:
@@ -231,15 +251,17 @@ class Router:
             "delivered": self.delivered,
             "unrouted": self.unrouted,
             "denied": dict(self.denied),
-            "denied_by_kind": self._denied_by_kind(),
+            "denied_by_kind": self._denials.by_kind(),
             "refused": dict(self.refused),
             "subscriptions": len(self._subscriptions),
             "retained": len(self._retained),
             "ports": sorted(self._ports),
         }
 
-    def _publish_with_care(self, message: Message, plan: Plan) -> Receipt:
-        """Publish what is retained, or what a row sends where nobody receives now."""
+    def _publish_with_care(self, message: Message, plan: Plan, via: Receiver | None) -> Receipt:
+        """Publish what is retained, what no-local is about, or what a row sends where nobody receives now."""
+        if plan.no_local and via is not None:
+            plan = self._known_plan(message.sender, message.topic, via)
         if plan.missing:
             refused = self._refuse(f"{plan.missing[0]} is not running", len(plan.all))
             if message.qos:
@@ -249,7 +271,7 @@ class Router:
             self._retained.keep_in_memory(message)
         elif message.retain and not message.topic.startswith("$"):  # AWS: none on reserved topics
             try:
-                kept = self._retained.put(message)
+                kept = self._retained.put(message, self._clock.now())
             except RefusedError as error:
                 return self._refuse(str(error), len(plan.all))
             if kept is not None:
@@ -276,7 +298,7 @@ class Router:
             return Receipt(allowed=True, receivers=len(plan.all), commits=tuple(commits))
         return plan.receipt
 
-    def _plan(self, sender: Principal, topic: str) -> Plan:
+    def _plan(self, sender: Principal, topic: str, via: Receiver | None) -> Plan:
         grants = self._routes.grants(sender, topic)
         deliveries: list[Delivery] = []
         missing: list[str] = []
@@ -288,18 +310,19 @@ class Router:
                 missing.append(grant.target)
             else:
                 deliveries.append(to_port(port, grant, topic, self._clock))
-        singly, shared = self._to_subscribers(sender, topic, grants)
+        matches, no_local = self._matches(sender, topic, grants, via)
+        singly, shared = self._to_subscribers(topic, matches)
         # The core and its shadows answer whether or not somebody listens; operators may publish anything.
         allowed = bool(grants) or sender.kind in ("core", "shadow", "operator")
-        return Plan(allowed, (*deliveries, *singly), shared, tuple(missing))
+        return Plan(allowed, (*deliveries, *singly), shared, tuple(missing), no_local)
 
     def _to_subscribers(
-        self, sender: Principal, topic: str, grants: Iterable[Grant]
+        self, topic: str, matches: Iterable[Match]
     ) -> tuple[list[Delivery], tuple[SharedDelivery, ...]]:
         """One delivery per subscriber and per share group."""
         singly: list[Delivery] = []
         groups: dict[str, list[tuple[Receiver, Delivery]]] = {}
-        for match in self._matches(sender, topic, grants):
+        for match in matches:
             share = match.subscription.share
             delivery = match.delivery(topic, self._clock)
             if share:
@@ -309,9 +332,15 @@ class Router:
         table = self._subscriptions
         return singly, tuple(SharedDelivery(table.share(share), members) for share, members in groups.items())
 
-    def _matches(self, sender: Principal, topic: str, grants: Iterable[Grant]) -> Iterable[Match]:
-        """Whoever asked for the message and may have it, once for itself and once in each share group."""
+    def _matches(
+        self, sender: Principal, topic: str, grants: Iterable[Grant], via: Receiver | None
+    ) -> tuple[Iterable[Match], bool]:
+        """Whoever asked for the message and may have it, once for itself and once in each share group.
+
+        And whether no-local kept it from somebody.
+        """
         found: dict[tuple[str, int], Match] = {}
+        no_local = False
         watched = Grant("", topic, EXACTLY_ONCE)  # permits nobody but operators, who may see anything
         for grant in (*(grant for grant in grants if grant.for_devices), watched):
             for subscription in self._subscriptions.match(grant.topic):
@@ -319,25 +348,17 @@ class Router:
                 if not self._routes.reaches(grant, receiver.principal):
                     continue
                 if subscription.no_local and receiver.principal == sender:
-                    continue
+                    no_local = True
+                    if via is None or via is receiver:
+                        continue
                 key = (subscription.share, id(receiver))
                 known = found.get(key)
                 if known is None:
                     found[key] = Match(grant, subscription)
                 else:
                     known.add(grant, subscription)
-        return found.values()
+        return found.values(), no_local
 
     def _refuse(self, reason: str, receivers: int) -> Receipt:
-        self.refused[reason if len(self.refused) < MAX_DENIED else "other"] += 1
+        self.refused[reason if len(self.refused) < MAX_REFUSED else "other"] += 1
         return Receipt(allowed=True, receivers=receivers, refused=reason)
-
-    def _deny(self, principal: Principal) -> None:
-        known = principal.id in self.denied or len(self.denied) < MAX_DENIED
-        self.denied[principal.id if known else "other"] += 1
-
-    def _denied_by_kind(self) -> dict[str, int]:
-        kinds: Counter[str] = Counter()
-        for principal, count in self.denied.items():
-            kinds[principal.partition(":")[0]] += count
-        return dict(kinds)

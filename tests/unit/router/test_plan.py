@@ -259,3 +259,25 @@ def test_another_member_gets_nothing_that_the_rows_of_now_would_not_give_it(grou
     bus.set_rows([row], DEVICES)
     assert bus.reassign("$share/g/c", handed, qos).receivers == 0
     assert three.got == []
+
+
+# No-local -------------------------------------------------------------------------------------------
+
+
+def test_no_local_keeps_a_message_from_the_session_that_published_it_only():
+    bus = bus_of(Row(("device:*",), ("#",), ("device:*",)))
+    first, second = Receiver(ONE), Receiver(ONE)
+    for each in (first, second):
+        bus.subscribe(each, "a/b", 1, no_local=True)
+    assert bus.publish(message()).receivers == 0  # nobody says which session it was
+    assert bus.publish(message(), first).receivers == 1
+    assert bus.plan_for(ONE, "a/b", first) is bus.plan_for(ONE, "a/b", first)
+    assert (len(first.got), len(second.got)) == (0, 1)
+    bus.publish(message(), second)
+    assert (len(first.got), len(second.got)) == (1, 1)
+    bus.subscribe(first, "#", 0)  # and this one has no such option
+    bus.publish(message(), first)
+    assert (len(first.got), len(second.got)) == (2, 2)
+    bus.publish(message(sender=TWO), Receiver(TWO))
+    assert (len(first.got), len(second.got)) == (3, 3)
+    assert bus.plan_for(TWO, "a/b", Receiver(TWO)) is bus.plan_for(TWO, "a/b")

@@ -306,7 +306,7 @@ def test_a_plan_with_a_port_or_a_change_is_not_plain():
 
 
 def test_denials_of_many_principals_are_counted_in_bounded_memory(monkeypatch):
-    monkeypatch.setattr("edgecore.router.router.MAX_DENIED", 2)
+    monkeypatch.setattr("edgecore.router.denials.MAX_DENIED", 2)
     bus = router()
     for index in range(4):
         bus.publish(message("a", sender=identity.device(f"d{index}")))
@@ -444,3 +444,13 @@ def test_a_retained_message_is_owed_at_the_highest_qos_of_its_rows():
     bus.publish(message("a", qos=2, retain=True))
     assert [cap for _, cap in bus.retained_for(Receiver(SOUTH), "a")] == [1]
     assert bus.retained_for(Receiver(SOUTH), "$share/g/a") == []
+
+
+def test_what_is_retained_under_a_new_topic_is_owed_under_that_one():
+    bus = router(row("device:*", "dt/${thing}/a", "device:*", as_topic="site/${target}", expiry=5.0))
+    bus.publish(message("dt/loop-north/a", retain=True))
+    ((owed, _),) = bus.retained_for(Receiver(SOUTH), "site/#")
+    assert (owed.topic, owed.origin) == ("site/loop-south", "dt/loop-north/a")
+    assert owed.expires_at == ManualClock().now() + 5.0
+    assert bus.retained_for(Receiver(SOUTH), "dt/#") == []
+    assert bus.retained_for(Receiver(SOUTH), "site/loop-north") == []
