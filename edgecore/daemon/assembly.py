@@ -7,6 +7,7 @@ that replacing a unit is all it takes to let it run something else.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ from edgecore.router import Router
 from edgecore.shadow import ShadowService
 from edgecore.store import Database, RetainedStore
 from edgecore.uplink import Link, UplinkService
+
+routes_log = logging.getLogger(
+    "edgecore.router"
+)  # the router itself is pure and only says what is worth a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ class House:
         """Make the router, with what it retained, and let the group that ran last run again."""
         keeper = RetainedStore(self._db)
         await keeper.open()
-        self._router = Router(self._clock, keeper, await keeper.load())
+        self._router = Router(self._clock, keeper, await keeper.load(), routes_log.warning)
         self._set(await restore(self._db, self._config.paths.artifacts))
 
     def _set(self, active: ActiveGroup) -> None:

@@ -137,6 +137,11 @@ class DeviceSession:
         return self._mqtt.state == LIVE
 
     @property
+    def connected(self) -> bool:
+        """Whether the client is there (base Receiver)."""
+        return self.live
+
+    @property
     def queued(self) -> int:
         """Messages at QoS 1 and 2 that wait for a place in flight."""
         return len(self._mqtt.outbound.waiting)
@@ -450,8 +455,15 @@ class DeviceSession:
 
     # Messages and bytes out -----------------------------------------------------------------------
 
-    def deliver(self, message: Message, qos: int, retain: bool) -> None:
-        """Take a message from the router (base Subscriber)."""
+    def deliver(
+        self,
+        message: Message,
+        qos: int,
+        retain: bool,
+        identifiers: tuple[int, ...] = (),  # noqa: ARG002  refused at SUBSCRIBE
+        share: str = "",  # noqa: ARG002  refused at SUBSCRIBE
+    ) -> None:
+        """Take a message from the router (base Receiver)."""
         now = self._clock.now() if message.expires_at is not None else 0.0
         self._mqtt.deliver(message, qos, retain, now)
         if not self._marked:
