@@ -56,6 +56,7 @@ class ListenerService:
         tls: TlsFiles,
         clock: Clock,
         renew: Renew = lambda: False,
+        sessions: Sessions | None = None,
     ) -> None:
         self._settings = settings
         self._router = bus
@@ -66,7 +67,7 @@ class ListenerService:
         self._context: ssl.SSLContext | None = None
         self._clock = clock
         self._refusals = Refusals()
-        self._sessions = Sessions()
+        self._sessions = sessions or Sessions()
         self._connections: set[Connection] = set()
         self._addresses = Crowd()
         self.port = 0
@@ -117,6 +118,7 @@ class ListenerService:
             "traffic": traffic.status(),
             "acknowledged": traffic.acknowledged.status(),
             "devices": sorted({session.principal.name for session in live}),
+            "kept": self._sessions.kept.status() if self._sessions.kept is not None else {},
         }
 
     @contextlib.asynccontextmanager
@@ -172,6 +174,8 @@ class ListenerService:
         now = asyncio.get_running_loop().time()
         for connection in list(self._connections):
             connection.check(now)
+        if self._sessions.kept is not None:
+            self._sessions.kept.sweep()
 
     async def _drain(self) -> None:
         """Tell every client that the server goes; cut those that do not go by themselves.

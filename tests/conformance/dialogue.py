@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from edgecore.base.clock import ManualClock
@@ -21,7 +23,7 @@ END = "the server ends the connection"
 LOST = "the network fails"
 # What CONNACK says of this server in 5: Receive Maximum 1024, Maximum Packet Size 262144, no subscription
 # identifiers, none shared.
-ANNOUNCED = bytes.fromhex("210400 2700040000 2900 2a00")
+ANNOUNCED = bytes.fromhex("210400 2700040000 220010")
 
 # Packets, written down ------------------------------------------------------------------------------
 
@@ -148,7 +150,14 @@ class Server:
         nobody_there = Row(("device:*",), ("f/#",), ("function:f",))
         self.router.set_rows([Row(("device:*",), ("t/#", "$x/#"), ("device:*",)), nobody_there], self.specs)
         turn = Turn(self.due.append)
-        self.door = Door(ListenerSettings(), self.router, Sessions(), Refusals(), turn, self.clock)
+        self.door = Door(
+            ListenerSettings(),
+            self.router,
+            Sessions(unique=map(str, count(1)).__next__),
+            Refusals(),
+            turn,
+            self.clock,
+        )
         self.admission = Admission(Book(), self.specs.get)
 
     def open(self, wire, device):

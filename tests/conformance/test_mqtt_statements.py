@@ -368,11 +368,6 @@ LIVE_5 = [
     ("5: MQTT-3.8.3-4 no local on a shared subscription", "82 10 0001 00 000a 2473686172652f672f74 04", 0x82),
     ("5: MQTT-3.8.3-5 reserved bits of the options", "82 09 0001 00 0003 742f23 40", 0x81),
     ("5: 3.8.3.1 retain handling 3", "82 09 0001 00 0003 742f23 30", 0x82),
-    (
-        "5: 3.2.2.3.12 a subscription identifier where none is available",
-        "82 0b 0001 02 0b01 0003 742f23 00",
-        0xA1,
-    ),
     ("5: 2.2.2.2 a property that may not stand there", "32 0b 0003 742f61 0001 03 21 0001", 0x81),
     ("5: 2.2.2.2 an undefined property", "30 08 0003 742f61 02 7f 00", 0x81),
     ("5: MQTT-1.5.5-1 a length not in its shortest form", "30 80 00", 0x81),
@@ -425,11 +420,6 @@ LIVE_5_ANSWERED = [
         "5: MQTT-3.8.4-6, 5: MQTT-3.8.4-5, 5: MQTT-3.8.4-1, 5: MQTT-3.8.4-2, 5: MQTT-3.9.3-1, 5: MQTT-3.9.3-2, 5: MQTT-2.2.1-6 one reason code for each filter",
         "82 0d 0001 00 0003 742f23 02 0001 78 00",
         "90 05 0001 00 02 87",
-    ),
-    (
-        "5: 3.9.3 shared subscriptions are not supported",
-        "82 10 0001 00 000a 2473686172652f672f74 00",
-        "90 04 0001 00 9e",
     ),
     (
         "5: MQTT-3.11.3-2, 5: MQTT-3.10.4-4, 5: MQTT-3.10.4-5 UNSUBSCRIBE of nothing",
