@@ -67,7 +67,7 @@ class ListenerService:
         self._context: ssl.SSLContext | None = None
         self._clock = clock
         self._refusals = Refusals()
-        self._sessions = sessions or Sessions()
+        self._sessions = Sessions() if sessions is None else sessions
         self._connections: set[Connection] = set()
         self._addresses = Crowd()
         self.port = 0
