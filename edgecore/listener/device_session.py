@@ -31,7 +31,7 @@ from edgecore.mqtt.framer import Framer
 from edgecore.mqtt.outbound import Outbound
 from edgecore.mqtt.properties import SUBSCRIPTION_IDENTIFIER
 from edgecore.mqtt.reason_codes import ReasonCode
-from edgecore.mqtt.runs import MAX_PLAIN_PACKET, PLAIN_PUBLISH
+from edgecore.mqtt.runs import MAX_PLAIN_PACKET, RUN_BYTES, AckedRun
 from edgecore.mqtt.server_session import LIVE, OVER, WAITING, ServerSession
 
 # A CONNECT holds a will of at most 64 KB, names and properties. Before it a peer is nobody.
@@ -163,17 +163,27 @@ class DeviceSession:
             if self._ways is not None and mqtt.state is LIVE:
                 if 0 < framer.pending <= MAX_PLAIN_PACKET:
                     data = framer.take_back() + data
-                if not framer.pending and data[0] == PLAIN_PUBLISH:
-                    offset, count = self._ways.forward(data)
-                    if count:
-                        mqtt.last_heard = now
-                    self._traffic.received += count
-                    self._traffic.publishes_received += count
-                    data = data[offset:] if offset else data
+                if not framer.pending and data[0] in RUN_BYTES:
+                    data = self._runs(self._ways, data, now)
             if data:
                 self._packets(data, now)
         except RemoteProtocolError as error:
             self._broken(error)
+
+    def _runs(self, ways: Ways, data: bytes, now: float) -> bytes:
+        """The fast path; gives what it leaves."""
+        offset, packets, publishes = ways.forward(data)
+        if not packets:
+            return data
+        mqtt = self._mqtt
+        mqtt.last_heard = now
+        self._traffic.received += packets
+        self._traffic.publishes_received += publishes
+        if mqtt.outbound.queued:
+            mqtt.pump(self._clock.now())
+        if mqtt.outgoing:
+            self._mark()
+        return data[offset:]
 
     def _packets(self, data: bytes, now: float) -> None:
         """The general path: every packet decoded, every rule applied. A part of one is not heard yet."""
@@ -295,7 +305,7 @@ class DeviceSession:
             self._router.invalidate()
             self._mark()
         self._will = will_of(packet.will)
-        self._ways = Ways(self._router, self.principal, packet.version)
+        self._ways = Ways(self._router, self.principal, packet.version, self._mqtt)
 
     def _refuse(self, reason_code: ReasonCode, text: str) -> None:
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())
@@ -444,6 +454,15 @@ class DeviceSession:
             self._turn.add(self)
         elif mqtt.unsent > FLUSH_AT:
             self._write()
+
+    def run_room(self, run: AckedRun) -> int:
+        """How many packets of a QoS 1 run may be forwarded here now."""
+        return self._mqtt.run_room(run)
+
+    def forward_acked(self, frames: bytes, run: AckedRun) -> None:
+        """Take a run of QoS 1 packets that there is room for."""
+        self._mqtt.forward_acked(frames, run)
+        self._mark()
 
     def takes_frames_of(self, version: int) -> bool:
         """Whether packets of a session of that version may be forwarded here unchanged."""
