@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 from edgecore.base.commit import when_all_done
 from edgecore.base.errors import NotAuthorizedError, RefusedError, RemoteProtocolError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Receipt
+from edgecore.base.interfaces import Receipt, Receiver
 from edgecore.base.message import Message
 from edgecore.listener.acknowledging import Acknowledging
 from edgecore.listener.credential import Credential
@@ -25,6 +25,7 @@ from edgecore.listener.records import WillRecord
 from edgecore.listener.stored_session import StoredSession
 from edgecore.listener.subscribing import Subscribing
 from edgecore.listener.ways import Ways
+from edgecore.listener.wire import Wire
 from edgecore.mqtt import packets as p
 from edgecore.mqtt.acceptance import Kept, granted_expiry, objection, window_of
 from edgecore.mqtt.framer import Framer
@@ -43,24 +44,6 @@ _FIRST_PUBLISH: Final = p.PUBLISH << 4
 _AFTER_PUBLISH: Final = _FIRST_PUBLISH + 0x10
 # A client whose session is not kept.
 _NOTHING_KEPT: Final = Opening(None, present=False, will_key=0, commits=())
-
-
-class Wire(Protocol):
-    """What a session needs of its connection."""
-
-    blocked: bool
-
-    def send(self, data: bytes) -> None:
-        """Send bytes; never raises."""
-        ...
-
-    def finish(self) -> None:
-        """Close once what was sent is out."""
-        ...
-
-    def hold_reading(self, hold: bool) -> None:
-        """Stop or go on reading."""
-        ...
 
 
 class DeviceSession:
@@ -134,6 +117,11 @@ class DeviceSession:
     def connected(self) -> bool:
         """Whether the client is there (base Receiver)."""
         return self.live
+
+    @property
+    def _receiver(self) -> Receiver:
+        """What the router knows of us: the session that is kept, or ourselves."""
+        return self._opening.session or self
 
     @property
     def queued(self) -> int:
@@ -305,7 +293,7 @@ class DeviceSession:
             self._router.invalidate()
             self._mark()
         self._will = will_of(packet.will)
-        self._ways = Ways(self._router, self.principal, packet.version, self._mqtt)
+        self._ways = Ways(self._router, self.principal, self._receiver, packet.version, self._mqtt)
 
     def _refuse(self, reason_code: ReasonCode, text: str) -> None:
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())
@@ -338,7 +326,7 @@ class DeviceSession:
         if packet.qos == 2 and self._opening.session is not None:
             self._publish_exactly_once(packet.packet_id, message, self._opening.session)
             return
-        receipt = self._router.publish(message)
+        receipt = self._router.publish(message, self._receiver)
         if packet.qos:
             self._acknowledging.answer(packet.packet_id, packet.qos, receipt)
 
@@ -351,7 +339,7 @@ class DeviceSession:
         except RefusedError as error:
             self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, refused=str(error)))
             return
-        receipt = self._router.publish(message)
+        receipt = self._router.publish(message, self._receiver)
         if receipt.refused or not receipt.allowed:
             kept.let_go(session, packet_id)
             self._acknowledging.answer(packet_id, 2, receipt)
