@@ -167,7 +167,7 @@ class Window(threading.Thread):
                     self._pace.wait(self._batch, stop)
                 if sent == self._total:
                     self._take_acknowledgements()
-                    self.done = time.perf_counter()
+                    self.done = 0.0 if self.fault else time.perf_counter()
                     return
         except (OSError, RuntimeError):
             pass  # the run is over and the socket closed

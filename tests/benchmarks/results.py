@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 
 # A generator busier than this share of a core, while the broker is not, is what bounds the run.
 BUSY = 0.85
-TIMES = "×"  # noqa: RUF001  what the tables have between a ratio and its peer
 PEER, OURS = "mosquitto", "edgecore"
 
 
@@ -51,7 +50,7 @@ class Budget:
     def verdict(self, value: float) -> str:
         """The limit and whether it is kept."""
         kept = value >= self.limit if self.at_least else value <= self.limit
-        text = f"{'≥' if self.at_least else '≤'} {self.limit:g}{TIMES if self.of_peer else ''}"
+        text = f"{'≥' if self.at_least else '≤'} {self.limit:g}{'x' if self.of_peer else ''}"
         return f"{self.key} {text}" if kept else f"{self.key} {text}: **missed** ({value:.2f})"
 
 
@@ -138,7 +137,7 @@ def _cells(row: Row, table: Table, budgets: Sequence[Budget]) -> list[str]:
             cells.append("" if value is None else f"{value:{column.form}}{mark}")
         if column.ratio:
             ratio = row.ratio(column.key)
-            cells.append("" if ratio is None else f"{ratio:.2f}{TIMES}")
+            cells.append("" if ratio is None else f"{ratio:.2f}x")
     # What was not measured as it should be keeps no budget and misses none.
     cells.append("" if faulty else "; ".join(_verdicts(row, budgets)))
     return cells
