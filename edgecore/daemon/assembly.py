@@ -72,7 +72,8 @@ class House:
         self._active = NO_GROUP
         self._router: Router | None = None
         self._door: ListenerService | None = None
-        registry.on_revoked(lambda _name: self._recheck())
+        registry.on_revoked(lambda _revocation: self._recheck())
+        registry.on_trust_changed(self._trust_changed)
         self.supervisor = Supervisor(self._units(), clock, random.random)
 
     def _units(self) -> list[Unit]:
@@ -121,6 +122,11 @@ class House:
         """Let the door close on those who may no longer be in: revoked, or gone from the group."""
         if self._door is not None:
             self._door.recheck()
+
+    async def _trust_changed(self) -> None:
+        """Let the door's next handshakes go by the CA and the certificates that are trusted now."""
+        if self._door is not None:
+            await self._door.trust_changed()
 
     async def open_corridor(self) -> None:
         """Make the router, with what it retained, and let the group that ran last run again."""
