@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edgecore.base.errors import CertificateError
+from edgecore.listener.device_records import CertificateFacts
 from edgecore.listener.pem_files import pem_of
-from edgecore.listener.records import CertificateFacts
 from edgecore.listener.signer import PublicKey
 
 # The largest sensible request or certificate, RSA 4096 with a few attributes, is 2 to 3 KB of PEM.

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edgecore.base.errors import CertificateError
 from edgecore.base.interfaces import IssuedCertificate
+from edgecore.listener.device_records import CertificateFacts, check_name
 from edgecore.listener.foreign import device_certificate, facts_of, public_key_of
 from edgecore.listener.pem_files import (
     create_key,
@@ -42,7 +43,6 @@ from edgecore.listener.pem_files import (
     pem_of,
     write_atomically,
 )
-from edgecore.listener.records import CertificateFacts, check_name
 from edgecore.listener.signer import NEVER, Signer, belong_together, new_authority
 from edgecore.listener.tls import check_trustable
 

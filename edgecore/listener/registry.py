@@ -22,7 +22,7 @@ import msgspec
 from edgecore.base.clock import Clock
 from edgecore.base.errors import CertificateError, NotAuthorizedError
 from edgecore.base.interfaces import DeviceCertificate, DeviceRecord, IssuedCertificate, Rotation
-from edgecore.listener import records as r
+from edgecore.listener import device_records as r
 from edgecore.listener.anchors import MAX_ANCHORS, Anchors
 
 _log = logging.getLogger(__name__)

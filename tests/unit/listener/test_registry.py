@@ -10,8 +10,8 @@ from edgecore.base.errors import CertificateError, NotAuthorizedError, StoreErro
 from edgecore.base.interfaces import Devices, IssuedCertificate
 from edgecore.listener import registry as registry_module
 from edgecore.listener.anchors import MAX_ANCHORS
+from edgecore.listener.device_records import MAX_CERTIFICATES, CertificateFacts
 from edgecore.listener.pki import CertificateAuthority
-from edgecore.listener.records import MAX_CERTIFICATES, CertificateFacts
 from edgecore.listener.registry import Registry, Revocation
 from edgecore.store import Dictionary
 

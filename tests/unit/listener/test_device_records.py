@@ -5,7 +5,7 @@ import pytest
 
 from edgecore.base.errors import CertificateError
 from edgecore.base.interfaces import NO_END, DeviceCertificate, DeviceRecord
-from edgecore.listener import records as r
+from edgecore.listener import device_records as r
 
 OLD, NEW = "old authority", "new authority"
 
