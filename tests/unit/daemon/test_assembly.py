@@ -123,10 +123,11 @@ async def test_a_local_group_is_deployed_and_comes_back_without_being_asked_for(
         assert house._admits("stranger") is None
 
 
-async def test_the_routes_of_the_group_are_those_of_the_router(build, site):
+async def test_the_routes_of_the_group_are_those_of_the_router_and_a_denial_is_logged(build, site, caplog):
     async with Running(build(site)) as house:
         assert house.router.publish(Message("dt/sensor/a", b"", 0, device("sensor"))).allowed
         assert not house.router.publish(Message("dt/other/a", b"", 0, device("sensor"))).allowed
+    assert "device:sensor may not publish on 'dt/other/a'" in caplog.text
 
 
 async def test_retained_messages_survive(build, site):
@@ -190,6 +191,18 @@ async def test_a_revoked_device_is_sent_out_at_once(build, site, tmp_path):
         client = await asyncio.to_thread(connected, tmp_path, issued, port)
         await build.registry.revoke("sensor")
         await until_the_door_closes(client)
+
+
+async def test_a_device_that_was_revoked_while_no_core_ran_leaves_nothing(build, site):
+    async with Running(build(site)) as house:
+        for name in ("sensor", "lamp"):
+            await build.registry.add(name)
+        sent = Message("dt/sensor/a", b"kept", 1, device("sensor"), retain=True)
+        assert house.router.publish(sent).allowed
+    build.registry._revoked.clear()  # those of the core that ran
+    await build.registry.revoke("sensor")
+    async with Running(build()) as house:
+        assert house.router.status()["retained"] == 0
 
 
 async def test_the_authority_changes_under_a_running_house(build, site, tmp_path):
