@@ -104,7 +104,7 @@ def test_a_bad_certificate_fails_the_handshake_and_the_peer_hears_why(pki, name)
 
 
 def test_the_dates_of_a_certificate_are_left_to_the_registry(pki):
-    """A clock of 1970 must not lock out who holds a certificate that began later (docs/decisions/0009)."""
+    """A clock of 1970 must not lock out who holds a certificate that began later (docs/decisions/0011)."""
     channel, _ = establish(pki, "expired")
     assert channel.fingerprint() == pki.fingerprint("expired")
 
