@@ -29,7 +29,7 @@ from edgecore.deployments import DeploymentsService, restore
 from edgecore.inference import InferenceService
 from edgecore.lambdas import FunctionsService
 from edgecore.listener import KeptSessions, ListenerService, Sessions, TlsFiles
-from edgecore.listener.registry import Registry
+from edgecore.listener.registry import Registry, Revocation
 from edgecore.router import Router
 from edgecore.shadow import ShadowService
 from edgecore.store import Database, RetainedStore, SessionStore
@@ -80,6 +80,7 @@ class House:
         self._kept: KeptSessions | None = None
         self._door: ListenerService | None = None
         registry.on_revoked(self._revoked)
+        registry.on_trust_changed(self._trust_changed)
         self.supervisor = Supervisor(self._units(), clock, random.random)
 
     def _units(self) -> list[Unit]:
@@ -129,9 +130,21 @@ class House:
         if self._door is not None:
             self._door.recheck()
 
-    def _revoked(self, device: str) -> None:
-        """Let nothing of a revoked device go on: connections, sessions, wills, retained messages."""
+    async def _trust_changed(self) -> None:
+        """Let the door's next handshakes go by the CA and the certificates that are trusted now."""
+        if self._door is not None:
+            await self._door.trust_changed()
+
+    def _revoked(self, revocation: Revocation) -> None:
+        """Let nothing of a revoked device go on: connections, sessions, wills, retained messages.
+
+        Of one that holds another good certificate only the connections by the revoked ones end.
+        """
         self._recheck()
+        if revocation.last:
+            self._forget(revocation.device)
+
+    def _forget(self, device: str) -> None:
         principal = identity.device(device)
         if self._kept is not None:
             self._kept.forget(principal)
@@ -147,6 +160,9 @@ class House:
         self._kept = KeptSessions(SessionStore(self._db), self._router, self._config.listener, self._clock)
         await self._kept.open()
         self._kept.review(self._admits)
+        for record in self._registry.records():
+            if not record.good:
+                self._forget(record.name)  # it may have been revoked while no core ran
 
     def _set(self, active: ActiveGroup) -> None:
         self._active = active

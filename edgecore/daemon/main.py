@@ -157,9 +157,10 @@ def _registry(config: Config) -> Iterator[tuple[Registry, TlsFiles, Callable[[],
     certificate, key = authority.ensure_server_certificate(local_names())
     dictionary = Dictionary.open(config.paths.registry)
     try:
+        registry = Registry(dictionary, authority, SystemClock())
         yield (
-            Registry(dictionary, authority, SystemClock()),
-            TlsFiles(config.paths.pki / "ca.pem", certificate, key),
+            registry,
+            TlsFiles(config.paths.pki / "ca.pem", certificate, key, registry.anchors),
             lambda: authority.renew_server_certificate(local_names()),
         )
     finally:
