@@ -293,7 +293,9 @@ class DeviceSession:
             self._router.invalidate()
             self._mark()
         self._will = will_of(packet.will)
-        self._ways = Ways(self._router, self.principal, self._receiver, packet.version, self._mqtt)
+        self._ways = Ways(
+            self._router, self.principal, self._receiver, packet.version, self._mqtt, self._acknowledging
+        )
 
     def _refuse(self, reason_code: ReasonCode, text: str) -> None:
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())

@@ -24,7 +24,7 @@ from edgecore.base.identity import Principal
 from edgecore.listener.crowd import Crowd
 from edgecore.listener.records import VERSION, SessionRecord, WillRecord, decode_session, encode_session
 from edgecore.listener.settings import ListenerSettings
-from edgecore.listener.stored_outbound import Bounds, Pool
+from edgecore.listener.shelf import Bounds, Pool
 from edgecore.listener.stored_session import Connection, StoredSession
 from edgecore.mqtt.inbound import Inbound
 from edgecore.router import Router

@@ -7,12 +7,15 @@ to the same result. What a topic's messages need is learnt once and holds until 
 from __future__ import annotations
 
 from array import array
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from edgecore.base.errors import RemoteProtocolError, TopicError
+from edgecore.base.commit import Commit
+from edgecore.base.errors import RefusedError, RemoteProtocolError, TopicError
 from edgecore.base.identity import Principal
 from edgecore.base.interfaces import Receiver, Subscriber
 from edgecore.base.topic import check_topic
+from edgecore.listener.bodies import MAX_RUN
 from edgecore.listener.stored_session import StoredSession
 from edgecore.mqtt.packets import V5
 from edgecore.mqtt.runs import (
@@ -29,8 +32,6 @@ from edgecore.router import Router
 
 # Topics that one device uses at a time; beyond it their routes are looked up anew.
 MAX_KNOWN_TOPICS: Final = 256
-
-_UNKNOWN: Final = object()
 
 
 @runtime_checkable
@@ -62,8 +63,9 @@ class Publisher(Protocol):
         """Whether acknowledgements wait, which others must not overtake."""
         ...
 
-    def acknowledge_run(self, run: AckedRun) -> None:
-        """Answer a run of QoS 1 packets."""
+    @property
+    def receive_room(self) -> int:
+        """How many more messages may be unacknowledged."""
         ...
 
     def finish_run(self, ids: array[int]) -> bool:
@@ -71,25 +73,45 @@ class Publisher(Protocol):
         ...
 
 
+class Answers(Protocol):
+    """Who acknowledges: Acknowledging."""
+
+    def answer_run(self, run: AckedRun, commits: Sequence[Commit]) -> None:
+        """Acknowledge a run of QoS 1 packets: now, or after the commits."""
+        ...
+
+
+class Way(NamedTuple):
+    """To whom a topic's messages go: to connections as they are, and to kept sessions in one row."""
+
+    connections: tuple[FrameReceiver, ...]
+    sessions: tuple[StoredSession, ...] = ()
+
+
 class Ways:
-    """How one publisher's topics travel: to these connections as they are, or (None) by the general path.
+    """How one publisher's topics travel, by QoS and topic; None: by the general path.
 
-    `via`: the session by which it publishes, for no-local.
-
-    By QoS and topic: at QoS 1 all receivers must get QoS 1, and nothing may have to be durable.
+    `via`: the session by which it publishes, for no-local. At QoS 1 all receivers must get QoS 1.
     """
 
-    __slots__ = ("_generation", "_mqtt", "_router", "_sender", "_version", "_via", "_ways")
+    __slots__ = ("_answers", "_generation", "_mqtt", "_router", "_sender", "_version", "_via", "_ways")
 
     def __init__(
-        self, router: Router, sender: Principal, via: Receiver, version: int, mqtt: Publisher
+        self,
+        router: Router,
+        sender: Principal,
+        via: Receiver,
+        version: int,
+        mqtt: Publisher,
+        answers: Answers,
     ) -> None:
         self._router = router
         self._sender = sender
         self._via = via
         self._version = version
         self._mqtt = mqtt
-        self._ways: dict[tuple[int, bytes], tuple[FrameReceiver, ...] | None] = {}
+        self._answers = answers
+        self._ways: dict[tuple[int, bytes], Way | None] = {}
         self._generation = -1
 
     def __len__(self) -> int:
@@ -125,58 +147,74 @@ class Ways:
         if run is None:
             return offset, 0
         topic, end, count = run
-        way = self._ways.get((0, topic), _UNKNOWN)
-        if way is _UNKNOWN:
-            way = self._learn(0, topic)
+        way = self._way(0, topic)
         if way is None:
             return offset, 0
         frames = data[offset:end]
-        for receiver in way:  # type: ignore[attr-defined]  # the sentinel was dealt with above
+        for receiver in way.connections:
             receiver.forward(frames, count)
         router = self._router
         router.published += count
-        router.delivered += count * len(way)  # type: ignore[arg-type]  # as above
+        router.delivered += count * len(way.connections)
         return end, count
 
     def _acked(self, data: bytes, offset: int) -> tuple[int, int]:
-        """As `_plain`, for QoS 1: forwarded under the receiver's identifiers, and acknowledged."""
-        if self._mqtt.holding:
-            return offset, 0
+        """As `_plain`, for QoS 1: under the receiver's identifiers, kept where that is due, and answered."""
         run = acked_run(data, offset, self._version == V5)
         if run is None:
             return offset, 0
-        way = self._ways.get((1, run.topic), _UNKNOWN)
-        if way is _UNKNOWN:
-            way = self._learn(1, run.topic)
-        if way is None:
+        way = self._way(1, run.topic)
+        room = 0 if way is None else self._room(way, run)
+        if way is None or not room:
             return offset, 0
-        for receiver in way:  # type: ignore[attr-defined]  # as in _plain
-            room = receiver.run_room(run)
-            if room < run.number:
-                if not room:
-                    return offset, 0
-                run = run.shorter(room)
+        if room < run.number:
+            run = run.shorter(room)
         frames = data[offset : run.end]
-        for receiver in way:  # type: ignore[attr-defined]  # as above
+        commits: list[Commit] = []
+        if way.sessions:
+            topic = text_of(run.topic[2:])
+            try:
+                for session in way.sessions:
+                    commits += session.deliver_run(self._sender, topic, self._version, run, frames)
+            except RefusedError:
+                return offset, 0  # the general path says so
+        for receiver in way.connections:
             receiver.forward_acked(frames, run)
-        self._mqtt.acknowledge_run(run)
+        self._answers.answer_run(run, commits)
         router = self._router
         router.published += run.number
-        router.delivered += run.number * len(way)  # type: ignore[arg-type]  # as above
+        router.delivered += run.number * (len(way.connections) + len(way.sessions))
         return run.end, run.number
+
+    def _room(self, way: Way, run: AckedRun) -> int:
+        """How many packets of the run can go now."""
+        room = run.number
+        if way.sessions:
+            room = min(room, MAX_RUN)
+            if self._version == V5:
+                room = min(room, self._mqtt.receive_room)
+        elif self._mqtt.holding:
+            return 0  # what is answered at once must not overtake what is not
+        for receiver in way.connections:
+            room = min(room, receiver.run_room(run))
+        return max(room, 0)
 
     def _pubacks(self, data: bytes, offset: int) -> tuple[int, int]:
         end, ids = puback_run(data, offset)
         return (end, len(ids)) if ids and self._mqtt.finish_run(ids) else (offset, 0)
 
-    def _learn(self, qos: int, raw_topic: bytes) -> tuple[FrameReceiver, ...] | None:
+    def _way(self, qos: int, raw_topic: bytes) -> Way | None:
         """How messages on the topic (length in front) travel until the router's tables change."""
-        if len(self._ways) >= MAX_KNOWN_TOPICS:
-            self._ways.clear()
-        way = self._ways[qos, raw_topic] = self._way_to(qos, raw_topic)
+        ways = self._ways
+        key = qos, raw_topic
+        if key in ways:
+            return ways[key]
+        if len(ways) >= MAX_KNOWN_TOPICS:
+            ways.clear()
+        way = ways[key] = self._way_to(qos, raw_topic)
         return way
 
-    def _way_to(self, qos: int, raw_topic: bytes) -> tuple[FrameReceiver, ...] | None:
+    def _way_to(self, qos: int, raw_topic: bytes) -> Way | None:
         try:
             topic = check_topic(text_of(raw_topic[2:]))
         except (TopicError, RemoteProtocolError):
@@ -184,19 +222,22 @@ class Ways:
         plan = self._router.plan_for(self._sender, topic, self._via)
         if not plan.plain:
             return None
-        way: list[FrameReceiver] = []
+        connections: list[FrameReceiver] = []
+        sessions: list[StoredSession] = []
         for delivery in plan.deliveries:
             subscriber = delivery.subscriber
-            if isinstance(subscriber, StoredSession):
-                if qos:
-                    return None  # durable: one by one
-                if not subscriber.connected:
-                    continue  # QoS 0 is not kept for those who are away
-            receiver = _end_of(subscriber)
-            if delivery.qos < qos or receiver is None or not receiver.takes_frames_of(self._version):
+            if delivery.qos < qos:
                 return None
-            way.append(receiver)
-        return tuple(way)
+            if isinstance(subscriber, StoredSession) and qos:
+                sessions.append(subscriber)
+                continue
+            if isinstance(subscriber, StoredSession) and not subscriber.connected:
+                continue  # QoS 0 is not kept for those who are away
+            receiver = _end_of(subscriber)
+            if receiver is None or not receiver.takes_frames_of(self._version):
+                return None
+            connections.append(receiver)
+        return Way(tuple(connections), tuple(sessions))
 
 
 def _end_of(subscriber: Subscriber) -> FrameReceiver | None:

@@ -13,6 +13,7 @@ from enum import Enum
 
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.mqtt.reason_codes import ReasonCode
+from edgecore.mqtt.runs import AckedRun
 
 
 class Known(Enum):
@@ -25,14 +26,20 @@ class Known(Enum):
 
 
 class Pending:
-    """One acknowledgement that is owed. `reason_code` is None until it is known."""
+    """One acknowledgement that is owed. `reason_code` is None until it is known.
 
-    __slots__ = ("packet_id", "qos", "reason_code")
+    `run`: the packets of a whole run of QoS 1 that it stands for, whose first has `packet_id`; else None.
+    """
 
-    def __init__(self, packet_id: int, qos: int, reason_code: int | None = None) -> None:
+    __slots__ = ("packet_id", "qos", "reason_code", "run")
+
+    def __init__(
+        self, packet_id: int, qos: int, reason_code: int | None = None, run: AckedRun | None = None
+    ) -> None:
         self.packet_id = packet_id
         self.qos = qos
         self.reason_code = reason_code
+        self.run = run
 
 
 class Inbound:
@@ -41,17 +48,23 @@ class Inbound:
     `taken`: QoS 2 identifiers that an earlier run or connection took and the client has not released.
     """
 
-    __slots__ = ("_ids", "_owed", "_receive_maximum")
+    __slots__ = ("_ids", "_owed", "_owed_packets", "_receive_maximum")
 
     def __init__(self, receive_maximum: int, taken: Iterable[int] = ()) -> None:
         self._receive_maximum = receive_maximum
         self._owed: deque[Pending] = deque()
+        self._owed_packets = 0
         self._ids = dict.fromkeys(taken, Known.TAKEN)
 
     @property
     def full(self) -> bool:
         """Whether as much is unacknowledged as may be."""
-        return len(self._owed) + len(self._ids) >= self._receive_maximum
+        return self.room <= 0
+
+    @property
+    def room(self) -> int:
+        """How many more may be unacknowledged."""
+        return self._receive_maximum - self._owed_packets - len(self._ids)
 
     @property
     def waiting(self) -> bool:
@@ -61,6 +74,7 @@ class Inbound:
     def reconnect(self) -> None:
         """Begin on a new connection: what was owed on the old one is owed no more."""
         self._owed.clear()
+        self._owed_packets = 0
 
     def begin(self, packet_id: int) -> Known:
         """Take a QoS 2 PUBLISH; gives what was known of its identifier.
@@ -80,6 +94,14 @@ class Inbound:
         """Put an acknowledgement in line."""
         pending = Pending(packet_id, qos, reason_code)
         self._owed.append(pending)
+        self._owed_packets += 1
+        return pending
+
+    def owe_run(self, run: AckedRun) -> Pending:
+        """Put the acknowledgements of a run in line."""
+        pending = Pending(run.highs[0] << 8 | run.lows[0], 1, None, run)
+        self._owed.append(pending)
+        self._owed_packets += run.number
         return pending
 
     def due(self) -> list[Pending]:
@@ -87,7 +109,9 @@ class Inbound:
         ready = []
         owed = self._owed
         while owed and owed[0].reason_code is not None:
-            ready.append(owed.popleft())
+            pending = owed.popleft()
+            self._owed_packets -= pending.run.number if pending.run is not None else 1
+            ready.append(pending)
         return ready
 
     def sent(self, packet_id: int, failed: bool) -> None:

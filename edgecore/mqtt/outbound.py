@@ -74,6 +74,14 @@ class Sending(Protocol):
         """What goes out next, in flight from now on; None when nothing can. `now`: wall time."""
         ...
 
+    def next_frames(self, protocol: int, now: float, most: int) -> tuple[bytes, int] | None:
+        """Whole packets that go out next, at most so many bytes, and their number; None: ask `next`."""
+        ...
+
+    def finish_run(self, ids: array[int]) -> bool:
+        """Take PUBACKs, if each is one that is due; else False."""
+        ...
+
     def give_up(self, packet_id: int) -> None:
         """Drop what `next` or `begin` has just put in flight: it cannot be sent."""
         ...
@@ -202,6 +210,10 @@ class Outbound:
                 self.remember_share(packet_id, item.share, item.message, item.qos)
             return Outgoing(packet_id, item.message, item.qos, item.retain, identifiers=item.identifiers)
         return None
+
+    def next_frames(self, _protocol: int, _now: float, _most: int) -> None:
+        """Nothing: what waits here goes one by one."""
+        return
 
     def remember_share(self, packet_id: int, share: str, message: Message, qos: int) -> None:
         """Note that what is in flight under the id came by a shared subscription."""

@@ -78,6 +78,11 @@ class AckedRun(NamedTuple):
     highs: bytes
     lows: bytes
 
+    @property
+    def ids(self) -> list[int]:
+        """The packet identifiers."""
+        return [high << 8 | low for high, low in zip(self.highs, self.lows, strict=True)]
+
     def shorter(self, number: int) -> AckedRun:
         """The first `number` packets of the run."""
         end = self.start + number * self.size

@@ -273,12 +273,22 @@ class ServerSession:
         """Put off the answer to a PUBLISH until `settle`."""
         return self._inbound.owe(packet_id, qos)
 
+    def hold_run(self, run: AckedRun) -> Pending:
+        """Put off the answers to a run of QoS 1 packets until `settle`."""
+        return self._inbound.owe_run(run)
+
     def settle(self, pending: Pending, reason_code: int = 0) -> None:
         """Answer what was held, and those that waited behind it."""
         pending.reason_code = reason_code
         for each in self._inbound.due():
             assert each.reason_code is not None
-            self._send_acknowledgement(each.packet_id, each.qos, each.reason_code)
+            if each.run is None:
+                self._send_acknowledgement(each.packet_id, each.qos, each.reason_code)
+            elif each.reason_code == ReasonCode.SUCCESS:
+                self.acknowledge_run(each.run)
+            else:
+                for packet_id in each.run.ids:
+                    self._send_acknowledgement(packet_id, 1, each.reason_code)
 
     def release(self, packet_id: int) -> None:
         """Send PUBREL: the client has the message, and that is as durable as it must be."""
@@ -392,7 +402,12 @@ class ServerSession:
 
     def finish_run(self, ids: array[int]) -> bool:
         """Take plain PUBACKs at once; False: one by one."""
-        return type(self.outbound) is Outbound and self.outbound.finish_run(ids)
+        return self.outbound.finish_run(ids)
+
+    @property
+    def receive_room(self) -> int:
+        """How many more messages at QoS 1 and 2 the client may have unacknowledged."""
+        return self._inbound.room
 
     @property
     def takes_frames(self) -> bool:
@@ -402,7 +417,13 @@ class ServerSession:
     def pump(self, now: float) -> bool:
         """Send what waited for a place in flight. `now`: wall time. True when only bytes hold back more."""
         outbound = self.outbound
+        in_pieces = self._stored and not self._peer_max_packet and not self._sent_aliases.maximum
         while self._may_send():
+            if in_pieces:
+                found = outbound.next_frames(self.version, now, self._limits.max_unsent - self.unsent)
+                if found is not None:
+                    self.forward(*found)
+                    continue
             item = outbound.next(now)
             if item is None:
                 return False

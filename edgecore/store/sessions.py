@@ -59,7 +59,7 @@ class StoredRow(NamedTuple):
 
 
 class StoredRows:
-    """StoredRow after StoredRow, in 24 bytes each: a site may have a million of them when the core starts.
+    """StoredRow after StoredRow, in 25 bytes each: a site may have a million of them when the core starts.
 
     `unusable`: ids of rows that hold what this store never wrote. SQLite checks pages, not what is in them,
     and a bit that has flipped must not stop the core.
@@ -68,8 +68,8 @@ class StoredRows:
     __slots__ = ("_columns", "unusable")
 
     def __init__(self, rows: Iterable[tuple[int, ...]]) -> None:
-        # In the order of StoredRow's fields; of 8, 8, 2, 1, 4 and 1 bytes.
-        self._columns = [array(code) for code in "QQHBIB"]
+        # In the order of StoredRow's fields; of 8, 8, 2, 2, 4 and 1 bytes.
+        self._columns = [array(code) for code in "QQHHIB"]
         self.unusable: list[int] = []
         limits = [256**column.itemsize for column in self._columns]
         for row in rows:
