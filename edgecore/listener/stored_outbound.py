@@ -9,6 +9,9 @@ client has acknowledged it. In memory is what is on its way, a few bodies ahead,
 
 QoS 1 goes out at once. QoS 2 goes out after the commit that holds its identifier, and its PUBREL after the
 commit that says that the client has it: what is repeated after a crash is what the client can recognise.
+
+A QoS 2 message that is given up after it was sent, or may have been, is withdrawn: its body goes, and a
+PUBREL frees its identifier at the client, who would else take a later message under it for a repeated one.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from edgecore.base.errors import RefusedError, StoreError
 from edgecore.base.message import Message
 from edgecore.listener.backlog import Backlog, Entry
 from edgecore.listener.packet_ids import PacketIds
+from edgecore.listener.pool import Pool
 from edgecore.listener.records import extra_bytes, message_bytes, read_message
 from edgecore.mqtt.outbound import FIRST_ANSWER, Outgoing, Release, wrong_answer
 from edgecore.mqtt.packets import PUBACK, PUBCOMP, PUBREC
@@ -69,18 +73,8 @@ class Shelf(Protocol):
         ...
 
 
-class Pool:
-    """The bytes that all sessions together keep, and their bound."""
-
-    __slots__ = ("bytes", "limit")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.bytes = 0
-
-
 class Bounds(NamedTuple):
-    """The most that may wait for one client. `window`: what may have been sent when the power went."""
+    """The most that may wait for one client. `window`: the most that was in flight at a time, ever."""
 
     records: int
     bytes: int
@@ -97,13 +91,17 @@ class _Body(NamedTuple):
 
 
 class _Flight:
-    """A message that the client has not acknowledged. `released`: on disk, too, the client has it."""
+    """A message that the client has not acknowledged. `released`: on disk, too, the client has it.
 
-    __slots__ = ("awaited", "entry", "released", "releasing")
+    `again`: it was sent before. `releasing`: on its way to be released.
+    """
+
+    __slots__ = ("again", "awaited", "entry", "released", "releasing")
 
     def __init__(self, entry: Entry, *, released: bool = False) -> None:
         self.entry = entry
         self.awaited = PUBCOMP if released else FIRST_ANSWER[entry.flags & 3]
+        self.again = released
         self.released = released
         self.releasing = False
 
@@ -135,7 +133,7 @@ class StoredOutbound:
     """The messages of one kept session. `changed` is called when there may be something more to send.
 
     `released(packet_id)` is called when a PUBREL may go out. Overflow rule: the oldest that was not sent yet
-    is dropped, and counted in `lost` by reason.
+    is dropped, and counted in `lost` by reason. `sent_to`: the last row that was ever sent, or may have been.
     """
 
     __slots__ = (
@@ -149,8 +147,9 @@ class StoredOutbound:
         "_epoch",
         "_flight",
         "_key",
+        "_known",
+        "_known_to",
         "_loading",
-        "_maybe_sent",
         "_packet_ids",
         "_permission",
         "_pool",
@@ -158,8 +157,10 @@ class StoredOutbound:
         "_resend",
         "_shelf",
         "_unconfirmed",
+        "_wanted",
         "_window",
         "lost",
+        "sent_to",
     )
 
     def __init__(
@@ -187,12 +188,15 @@ class StoredOutbound:
         self._packet_ids = PacketIds(self._outstanding)
         self._durable_to = 0
         self._unconfirmed: _Unconfirmed | None = None
-        self._maybe_sent = 0
+        self._known = self._known_to = 0  # of QoS 2 rows that the client may know: how many, the last one
         self._window = 0
         self._attached = False
         self._loading = False
+        self._wanted: dict[int, int] = {}  # row -> its size, of what is being read
         self._epoch = 0
         self.lost: Counter[str] = Counter()
+        self.sent_to = 0
+        pool.join(self)
 
     # What is known --------------------------------------------------------------------------------
 
@@ -212,6 +216,11 @@ class StoredOutbound:
         return len(self._flight) < self._window
 
     @property
+    def waiting_bytes(self) -> int:
+        """What those take that may give way (pool's Queue)."""
+        return self._backlog.bytes
+
+    @property
     def dropped(self) -> int:
         """How many the client will not get."""
         return self.lost.total()
@@ -223,18 +232,21 @@ class StoredOutbound:
 
     # From the disk, and from one connection to the next -------------------------------------------
 
-    def restore(self, row: StoredRow) -> None:
-        """Take a row that an earlier run left; call in the order of ids."""
+    def restore(self, row: StoredRow, *, sent: bool) -> None:
+        """Take a row that an earlier run left; call in the order of ids. `sent`: it may have been."""
         size = row.size + ROW_OVERHEAD
         entry = Entry(row.id, size, row.packet_id, row.flags)
         self._pool.bytes += size
         self._packet_ids.start_after(row.packet_id)
         self._durable_to = row.id
+        if sent:
+            self.sent_to = row.id
         if row.released:
             self._resend.append(_Flight(entry, released=True))
-        else:
-            self._backlog.append(entry)
-            self._maybe_sent = self._bounds.window
+            return
+        self._backlog.append(entry)
+        if sent and row.flags & 3 == 2 and self._known < self._bounds.window:
+            self._known, self._known_to = self._known + 1, row.id
 
     def attach(self, window: int) -> None:
         """Begin to send on a new connection, `window` messages at a time."""
@@ -247,13 +259,15 @@ class StoredOutbound:
         self._resend = deque(sorted(again, key=_row_id))
         self._flight.clear()
         self._cache.clear()
+        self._wanted.clear()
         self._cached_bytes = 0
         self._attached = self._loading = False
         self._epoch += 1
 
     def clear(self) -> list[int]:
-        """Let go of everything; gives the ids of the rows."""
+        """Let go of everything, for good; gives the ids of the rows."""
         rows = self.rows()
+        self._pool.leave(self)
         for flight in (*self._flight.values(), *self._resend):
             self._pool.bytes -= flight.entry.size
         self._pool.bytes -= self._backlog.bytes
@@ -268,12 +282,12 @@ class StoredOutbound:
         self, message: Message, qos: int, retain: bool, identifiers: tuple[int, ...] = (), share: str = ""
     ) -> Commit:
         """Keep a message for the client; the oldest ones make room. Raises RefusedError."""
-        record = message_bytes(message)
-        size = len(record) + ROW_OVERHEAD
+        record, extra = message_bytes(message), extra_bytes(identifiers, share)
+        size = len(record) + len(extra or b"") + ROW_OVERHEAD
         self._make_room(size)
         packet_id = self._packet_ids.next()
         flags = qos | _RETAIN if retain else qos
-        row, commit = self._shelf.insert(self._key, packet_id, flags, record, extra_bytes(identifiers, share))
+        row, commit = self._shelf.insert(self._key, packet_id, flags, record, extra)
         self._backlog.append(Entry(row, size, packet_id, flags))
         self._pool.bytes += size
         if self._attached and self._cached_bytes < READ_AHEAD_BYTES:
@@ -283,23 +297,18 @@ class StoredOutbound:
         return commit
 
     def _make_room(self, size: int) -> None:
-        bounds, backlog, pool = self._bounds, self._backlog, self._pool
+        bounds, backlog = self._bounds, self._backlog
         if size > bounds.bytes:
             self.lost[TOO_LARGE] += 1
             raise RefusedError(f"a message of {size} bytes is above the bound of a session, {bounds.bytes}")
-        while (
-            len(backlog) >= bounds.records
-            or backlog.bytes + size > bounds.bytes
-            or pool.bytes + size > pool.limit
-        ):
-            # What may have been sent before a crash keeps its row: the client may know its identifier.
-            index = min(self._maybe_sent, len(backlog))
-            if index == len(backlog):
-                raise RefusedError(
-                    f"the sessions' queues are full: {pool.bytes} bytes of {pool.limit} are in use, "
-                    f"{len(backlog)} messages wait for this client"
-                )
-            self._drop(backlog.pop(index), OVERFLOW)
+        while len(backlog) >= bounds.records or backlog.bytes + size > bounds.bytes:
+            self.give_way()
+        if not self._pool.make_room(size):
+            raise RefusedError(f"kept messages on their way to clients take {self._pool.bytes} bytes on disk")
+
+    def give_way(self) -> None:
+        """Drop the message that has waited longest (pool's Queue)."""
+        self._give_up(self._backlog.pop(), OVERFLOW)
 
     def _confirm_later(self, commit: Commit, row: int) -> None:
         batch = self._unconfirmed
@@ -338,13 +347,11 @@ class StoredOutbound:
                 return None
             body = self._uncache(entry)
             backlog.pop()
-            again = self._maybe_sent > 0
-            self._maybe_sent -= again
             reason = self._objection(body, now)
             if reason:
-                self._drop(entry, reason)
+                self._give_up(entry, reason)
                 continue
-            return self._send(_Flight(entry), body, dup=again)
+            return self._send(_Flight(entry), body, again=entry.id <= self.sent_to)
         return None
 
     def _next_again(self) -> Outgoing | None:
@@ -364,16 +371,18 @@ class StoredOutbound:
             reason = self._objection(body, None)
             if not reason:
                 flight.awaited = FIRST_ANSWER[flight.entry.flags & 3]
-                return self._send(flight, body, dup=True)
-            self._drop(flight.entry, reason)
+                return self._send(flight, body, again=True)
+            self._give_up(flight.entry, reason, again=True)
         return None
 
-    def _send(self, flight: _Flight, body: _Body | None, *, dup: bool) -> Outgoing:
+    def _send(self, flight: _Flight, body: _Body | None, *, again: bool) -> Outgoing:
         assert body is not None
         entry = flight.entry
+        flight.again = again
+        self.sent_to = max(self.sent_to, entry.id)
         self._flight[entry.packet_id] = flight
         retain = bool(entry.flags & _RETAIN)
-        return Outgoing(entry.packet_id, body.message, entry.flags & 3, retain, dup, body.identifiers)
+        return Outgoing(entry.packet_id, body.message, entry.flags & 3, retain, again, body.identifiers)
 
     def _objection(self, body: _Body | None, now: float | None) -> str:
         """Why the message is not sent any more, or ""."""
@@ -388,7 +397,8 @@ class StoredOutbound:
 
     def give_up(self, packet_id: int) -> None:
         """Drop what was just put in flight: the client takes no packets of its size."""
-        self._drop(self._flight.pop(packet_id).entry, TOO_LARGE)
+        flight = self._flight.pop(packet_id)
+        self._give_up(flight.entry, TOO_LARGE, again=flight.again)
 
     # Acknowledgements -----------------------------------------------------------------------------
 
@@ -420,18 +430,22 @@ class StoredOutbound:
             self._erase(flight.entry)
             return Release.FAILED
         if not flight.releasing:
-            flight.releasing = True
-            self._shelf.release(flight.entry.id).when_done(partial(self._release, packet_id, flight))
+            self._release(flight)
         return Release.LATER
 
-    def _release(self, packet_id: int, flight: _Flight, error: Exception | None) -> None:
+    def _release(self, flight: _Flight) -> None:
+        """Let the disk forget the body, and then the client hear PUBREL."""
+        flight.releasing = True
+        self._shelf.release(flight.entry.id).when_done(partial(self._is_released, flight))
+
+    def _is_released(self, flight: _Flight, error: Exception | None) -> None:
         flight.releasing = False
         if error is not None:
             return  # the database is gone, and the process with it
         flight.released = True
         flight.awaited = PUBCOMP
-        if self._flight.get(packet_id) is flight:
-            self._released(packet_id)
+        if self._flight.get(flight.entry.packet_id) is flight:
+            self._released(flight.entry.packet_id)
 
     # Rows -----------------------------------------------------------------------------------------
 
@@ -440,14 +454,13 @@ class StoredOutbound:
         if self._loading:
             return
         self._loading = True
-        wanted: list[int] = []
         total = 0
         for row, size in self._upcoming():
             total += size
-            if wanted and total > READ_AHEAD_BYTES:
+            if self._wanted and total > READ_AHEAD_BYTES:
                 break
-            wanted.append(row)
-        self._shelf.fetch(wanted, partial(self._loaded, self._epoch, wanted))
+            self._wanted[row] = size
+        self._shelf.fetch(tuple(self._wanted), partial(self._loaded, self._epoch))
 
     def _upcoming(self) -> Iterator[tuple[int, int]]:
         """Yield (id, size) of the next messages whose body is not here."""
@@ -456,33 +469,53 @@ class StoredOutbound:
             if row not in self._cache:
                 yield row, size
 
-    def _loaded(self, epoch: int, wanted: list[int], answer: Sequence[Body] | Exception) -> None:
+    def _loaded(self, epoch: int, answer: Sequence[Body] | Exception) -> None:
         if epoch != self._epoch:
             return  # for a connection that is gone
         self._loading = False
+        wanted, self._wanted = self._wanted, {}  # what was dropped meanwhile is no longer among them
         if isinstance(answer, Exception):
-            return  # the database is gone, and the process with it
-        for row in wanted:
-            self._cache[row] = None
+            return  # asked for again when the client is next heard
+        self._cache.update(dict.fromkeys(wanted))
         for row, record, extra in answer:
+            if row not in wanted:
+                continue
             try:
                 self._cache[row] = _Body(*read_message(record, extra), 0)
             except StoreError:
                 continue  # stays None: counted when its turn comes
-            self._cached_bytes += len(record) + ROW_OVERHEAD
+            self._cached_bytes += wanted[row]
         self._changed()
 
     def _uncache(self, entry: Entry) -> _Body | None:
-        body = self._cache.pop(entry.id)
+        self._wanted.pop(entry.id, None)
+        body = self._cache.pop(entry.id, None)
         if body is not None:
             self._cached_bytes -= entry.size
         return body
 
+    def _give_up(self, entry: Entry, reason: str, *, again: bool = False) -> None:
+        """Drop a message, or withdraw it when the client may know its identifier. `again`: it was sent."""
+        if entry.flags & 3 == 2 and (again or entry.id <= self._known_to):
+            self._withdraw(entry, reason)
+        else:
+            self._drop(entry, reason)
+
     def _drop(self, entry: Entry, reason: str) -> None:
         self.lost[reason] += 1
-        if self._cache.pop(entry.id, None) is not None:
-            self._cached_bytes -= entry.size
+        self._uncache(entry)
         self._erase(entry)
+
+    def _withdraw(self, entry: Entry, reason: str) -> None:
+        self.lost[reason] += 1
+        self._uncache(entry)
+        self._pool.bytes -= entry.size - ROW_OVERHEAD
+        flight = _Flight(entry._replace(size=ROW_OVERHEAD))
+        if self._attached:
+            self._flight[entry.packet_id] = flight
+        else:
+            self._resend.append(flight)
+        self._release(flight)
 
     def _erase(self, entry: Entry) -> None:
         self._pool.bytes -= entry.size
@@ -492,6 +525,11 @@ class StoredOutbound:
         yield from self._flight
         yield from (each.entry.packet_id for each in self._resend)
         yield from (entry.packet_id for entry in self._backlog)
+
+
+def is_message(row: StoredRow) -> bool:
+    """Whether a row on the disk can be one of ours: a bit may have flipped there."""
+    return row.packet_id != 0 and row.flags & 3 in FIRST_ANSWER and row.flags <= _RETAIN + 2
 
 
 def _row_id(flight: _Flight) -> int:

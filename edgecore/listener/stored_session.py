@@ -10,8 +10,9 @@ from typing import Protocol
 from edgecore.base.commit import Commit
 from edgecore.base.identity import Principal
 from edgecore.base.message import Message
+from edgecore.listener.pool import Pool
 from edgecore.listener.records import VERSION, SessionRecord, WillRecord, encode_session
-from edgecore.listener.stored_outbound import Bounds, Pool, Shelf, StoredOutbound
+from edgecore.listener.stored_outbound import Bounds, Shelf, StoredOutbound
 from edgecore.listener.subscribing import Subscribing
 from edgecore.mqtt.inbound import Inbound
 from edgecore.router import Router
@@ -137,6 +138,7 @@ class StoredSession:
             self.ended,
             tuple(self.subscribing.records.values()),
             self.will,
+            self.outbound.sent_to,
         )
         return encode_session(record)
 
