@@ -46,6 +46,14 @@ def count_of(flags: int) -> int:
     return (flags >> COUNT_SHIFT) + 1
 
 
+def is_row(packet_id: int, flags: int) -> bool:
+    """Whether these can be a row's: a bit may have flipped on the disk."""
+    count = count_of(flags)
+    if not flags & RUN:
+        return packet_id != 0 and flags & QOS in (1, 2) and count == 1
+    return packet_id != 0 and flags & (QOS | RETAIN) == 1 and count <= MAX_RUN
+
+
 class Single:
     """One message, with the identifiers of the subscriptions that it came by and its share group."""
 

@@ -19,13 +19,14 @@ READ_AHEAD_BYTES: Final = 256 * 1024
 class BodyCache:
     """Bodies by row, for a session that has a connection. `loaded` is called when more have come."""
 
-    __slots__ = ("_bodies", "_epoch", "_loaded", "_loading", "_shelf", "_size")
+    __slots__ = ("_bodies", "_epoch", "_loaded", "_loading", "_shelf", "_size", "_wanted")
 
     def __init__(self, shelf: Shelf, loaded: Callable[[], None]) -> None:
         self._shelf = shelf
         self._loaded = loaded
         self._bodies: dict[int, tuple[Body | None, int]] = {}  # None: the row cannot be read
         self._size = 0
+        self._wanted: dict[int, Entry] = {}  # what is being read
         self._loading = False
         self._epoch = 0
 
@@ -35,6 +36,7 @@ class BodyCache:
     def clear(self) -> None:
         """Forget everything, also what is still on its way from the disk."""
         self._bodies.clear()
+        self._wanted.clear()
         self._size = 0
         self._loading = False
         self._epoch += 1
@@ -49,7 +51,8 @@ class BodyCache:
         return self._bodies[row][0]
 
     def drop(self, row: int) -> None:
-        """Forget a body, if it is here."""
+        """Forget a body, if it is here or on its way."""
+        self._wanted.pop(row, None)
         found = self._bodies.pop(row, None)
         if found is not None:
             self._size -= found[1]
@@ -58,7 +61,7 @@ class BodyCache:
         """Read the bodies of these, as far as they are not here, unless a reading is under way."""
         if self._loading:
             return
-        wanted: list[Entry] = []
+        wanted = self._wanted
         total = 0
         for entry in entries:
             if entry.id in self._bodies:
@@ -66,19 +69,20 @@ class BodyCache:
             total += entry.size
             if wanted and (total > READ_AHEAD_BYTES or len(wanted) >= READ_AHEAD):
                 break
-            wanted.append(entry)
+            wanted[entry.id] = entry
         if wanted:
             self._loading = True
-            self._shelf.fetch([each.id for each in wanted], partial(self._arrived, self._epoch, wanted))
+            self._shelf.fetch(tuple(wanted), partial(self._arrived, self._epoch))
 
-    def _arrived(self, epoch: int, wanted: list[Entry], answer: Sequence[Row] | Exception) -> None:
+    def _arrived(self, epoch: int, answer: Sequence[Row] | Exception) -> None:
         if epoch != self._epoch:
             return  # for a connection that is gone
         self._loading = False
+        wanted, self._wanted = self._wanted, {}  # what was dropped meanwhile is no longer among them
         if isinstance(answer, Exception):
-            return  # the database is gone, and the process with it
+            return  # asked for again when the client is next heard
         found = {row: (record, extra) for row, record, extra in answer}
-        for entry in wanted:
+        for entry in wanted.values():
             self._put(entry.id, _read(entry, found.get(entry.id)), entry.size)
         self._loaded()
 

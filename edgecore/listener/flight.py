@@ -13,7 +13,7 @@ class Flight:
 
     `position`: the next message to send on this connection. `awaited`: the packet type that answers next;
     `released`: the client has the message (QoS 2), and the disk knows it; `releasing`: the disk will.
-    `again`: it may have been sent before.
+    `again`: it was sent before, or may have been.
     """
 
     __slots__ = ("_done", "again", "awaited", "count", "entry", "position", "released", "releasing")

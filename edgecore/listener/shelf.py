@@ -46,18 +46,8 @@ class Permission(Protocol):
         ...
 
 
-class Pool:
-    """The bytes that all sessions together keep, and their bound."""
-
-    __slots__ = ("bytes", "limit")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.bytes = 0
-
-
 class Bounds(NamedTuple):
-    """The most that may wait for one client. `window`: what may have been sent when the power went."""
+    """The most that may wait for one client. `window`: the most that was in flight at a time, ever."""
 
     records: int
     bytes: int

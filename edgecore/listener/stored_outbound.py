@@ -11,6 +11,9 @@ other row.
 QoS 1 goes out at once. QoS 2 goes out after the commit that holds its identifier, and its PUBREL after the
 commit that says that the client has it: what is repeated after a crash is what the client can recognise. A
 run of QoS 1 packets is one row and goes out in as few pieces as the window allows.
+
+A QoS 2 message that is given up after it was sent, or may have been, is withdrawn: its body goes, and a
+PUBREL frees its identifier at the client, who would else take a later message under it for a repeated one.
 """
 
 from __future__ import annotations
@@ -31,8 +34,9 @@ from edgecore.listener.bodies import COUNT_SHIFT, QOS, RETAIN, RUN, Body, Run, S
 from edgecore.listener.body_cache import BodyCache
 from edgecore.listener.flight import Flight
 from edgecore.listener.packet_ids import PacketIds
+from edgecore.listener.pool import Pool
 from edgecore.listener.records import extra_bytes, message_bytes
-from edgecore.listener.shelf import Bounds, Permission, Pool, Shelf
+from edgecore.listener.shelf import Bounds, Permission, Shelf
 from edgecore.mqtt.outbound import Outgoing, Release, wrong_answer
 from edgecore.mqtt.packets import PUBACK, PUBCOMP, PUBREC
 from edgecore.mqtt.runs import AckedRun
@@ -64,7 +68,8 @@ class StoredOutbound:
     """The messages of one kept session. `changed` is called when there may be something more to send.
 
     `released(packet_id)` is called when a PUBREL may go out. Overflow rule: the oldest row of which nothing
-    was sent is dropped, and its messages are counted in `lost` by reason.
+    was sent is dropped, and its messages are counted in `lost` by reason. `sent_to`: the last row that was
+    ever sent, or may have been.
     """
 
     __slots__ = (
@@ -77,7 +82,8 @@ class StoredOutbound:
         "_durable_to",
         "_flight",
         "_key",
-        "_maybe_sent",
+        "_known",
+        "_known_to",
         "_packet_ids",
         "_permission",
         "_pool",
@@ -87,6 +93,7 @@ class StoredOutbound:
         "_unconfirmed",
         "_window",
         "lost",
+        "sent_to",
     )
 
     def __init__(
@@ -114,10 +121,12 @@ class StoredOutbound:
         self._packet_ids = PacketIds(self._outstanding)
         self._durable_to = 0
         self._unconfirmed: _Unconfirmed | None = None
-        self._maybe_sent = 0
+        self._known = self._known_to = 0  # of QoS 2 rows that the client may know: how many, the last one
         self._window = 0
         self._attached = False
         self.lost: Counter[str] = Counter()
+        self.sent_to = 0
+        pool.join(self)
 
     # What is known --------------------------------------------------------------------------------
 
@@ -137,6 +146,11 @@ class StoredOutbound:
         return len(self._flight) < self._window
 
     @property
+    def waiting_bytes(self) -> int:
+        """What those take that may give way (pool's Queue)."""
+        return self._backlog.bytes
+
+    @property
     def dropped(self) -> int:
         """How many messages the client will not get."""
         return self.lost.total()
@@ -152,18 +166,21 @@ class StoredOutbound:
 
     # From the disk, and from one connection to the next -------------------------------------------
 
-    def restore(self, row: StoredRow) -> None:
-        """Take a row that an earlier run left; call in the order of ids."""
+    def restore(self, row: StoredRow, *, sent: bool) -> None:
+        """Take a row that an earlier run left; call in the order of ids. `sent`: it may have been."""
         size = row.size + ROW_OVERHEAD
         entry = Entry(row.id, size, row.packet_id, row.flags)
         self._pool.bytes += size
         self._packet_ids.start_after(row.packet_id + count_of(row.flags) - 1)
         self._durable_to = row.id
+        if sent:
+            self.sent_to = row.id
         if row.released:
             self._resend.append(Flight(entry, again=True, released=True))
-        else:
-            self._backlog.append(entry)
-            self._maybe_sent = self._bounds.window
+            return
+        self._backlog.append(entry)
+        if sent and row.flags & QOS == 2 and self._known < self._bounds.window:
+            self._known, self._known_to = self._known + 1, row.id
 
     def attach(self, window: int) -> None:
         """Begin to send on a new connection, `window` messages at a time."""
@@ -181,8 +198,9 @@ class StoredOutbound:
         self._attached = False
 
     def clear(self) -> list[int]:
-        """Let go of everything; gives the ids of the rows."""
+        """Let go of everything, for good; gives the ids of the rows."""
         rows = self.rows()
+        self._pool.leave(self)
         self._pool.bytes -= self._backlog.bytes + sum(each.entry.size for each in self._begun())
         self.detach()
         self._resend.clear()
@@ -195,14 +213,13 @@ class StoredOutbound:
         self, message: Message, qos: int, retain: bool, identifiers: tuple[int, ...] = (), share: str = ""
     ) -> Commit:
         """Keep a message for the client; the oldest ones make room. Raises RefusedError."""
-        record = message_bytes(message)
-        size = len(record) + ROW_OVERHEAD
-        self._make_room(size, 1)
+        record, extra = message_bytes(message), extra_bytes(identifiers, share)
+        self._make_room(len(record) + len(extra or b"") + ROW_OVERHEAD, 1)
         flags = qos | RETAIN if retain else qos
-        entry, commit = self._insert(self._packet_ids.next(), flags, record, extra_bytes(identifiers, share))
+        entry, commit = self._insert(self._packet_ids.next(), flags, record, extra)
         if self._attached:
             body = Single(message, identifiers, share, self._permission.rows_version)
-            self._bodies.offer(entry.id, body, size)
+            self._bodies.offer(entry.id, body, entry.size)
         return commit
 
     def push_run(
@@ -210,8 +227,7 @@ class StoredOutbound:
     ) -> Commit | None:
         """Keep a run of QoS 1 packets in one row; None: keep them one by one. Raises RefusedError."""
         record = run_bytes(sender, topic, protocol, run, frames)
-        size = len(record) + ROW_OVERHEAD
-        self._make_room(size, run.number)
+        self._make_room(len(record) + ROW_OVERHEAD, run.number)
         packet_id = self._packet_ids.next_run(run.number)
         if not packet_id:
             return None
@@ -219,35 +235,32 @@ class StoredOutbound:
         entry, commit = self._insert(packet_id, flags, record, None)
         if self._attached:
             body = Run(sender, topic, protocol, run, frames, self._permission.rows_version)
-            self._bodies.offer(entry.id, body, size)
+            self._bodies.offer(entry.id, body, entry.size)
         return commit
 
     def _insert(self, packet_id: int, flags: int, record: bytes, extra: bytes | None) -> tuple[Entry, Commit]:
         row, commit = self._shelf.insert(self._key, packet_id, flags, record, extra)
-        entry = Entry(row, len(record) + ROW_OVERHEAD, packet_id, flags)
+        entry = Entry(row, len(record) + len(extra or b"") + ROW_OVERHEAD, packet_id, flags)
         self._backlog.append(entry)
         self._pool.bytes += entry.size
         self._confirm_later(commit, row)
         return entry, commit
 
     def _make_room(self, size: int, messages: int) -> None:
-        bounds, backlog, pool = self._bounds, self._backlog, self._pool
+        bounds, backlog = self._bounds, self._backlog
         if size > bounds.bytes:
             self.lost[TOO_LARGE] += messages
             raise RefusedError(f"a message of {size} bytes is above the bound of a session, {bounds.bytes}")
-        while (
-            backlog.messages + messages > bounds.records
-            or backlog.bytes + size > bounds.bytes
-            or pool.bytes + size > pool.limit
+        while len(backlog) and (
+            backlog.messages + messages > bounds.records or backlog.bytes + size > bounds.bytes
         ):
-            # What may have been sent before a crash keeps its row: the client may know its identifier.
-            index = min(self._maybe_sent, len(backlog))
-            if index == len(backlog):
-                raise RefusedError(
-                    f"the sessions' queues are full: {pool.bytes} bytes of {pool.limit} are in use, "
-                    f"{backlog.messages} messages wait for this client"
-                )
-            self._drop(backlog.pop(index), OVERFLOW)
+            self.give_way()
+        if not self._pool.make_room(size):
+            raise RefusedError(f"kept messages on their way to clients take {self._pool.bytes} bytes on disk")
+
+    def give_way(self) -> None:
+        """Drop the row that has waited longest (pool's Queue)."""
+        self._give_up(self._backlog.pop(), OVERFLOW)
 
     def _confirm_later(self, commit: Commit, row: int) -> None:
         batch = self._unconfirmed
@@ -313,6 +326,7 @@ class StoredOutbound:
 
     def _advance(self, flight: Flight, first_id: int, number: int) -> None:
         """Note that messages of a row are in flight."""
+        self.sent_to = max(self.sent_to, flight.entry.id)
         if number == 1:
             self._flight[first_id] = flight
         else:
@@ -332,7 +346,7 @@ class StoredOutbound:
                 reason = self._objection(self._bodies.get(flight.entry.id), None)
                 if reason:
                     self._resend.popleft()
-                    self._drop(flight.entry, reason)
+                    self._give_up(flight.entry, reason, again=True)
                     continue
             self._current = self._resend.popleft()
             return flight
@@ -342,13 +356,11 @@ class StoredOutbound:
             if (entry.flags & QOS == 2 and entry.id > self._durable_to) or not self._has_body(entry):
                 return None
             backlog.pop()
-            again = self._maybe_sent > 0
-            self._maybe_sent -= again
             reason = self._objection(self._bodies.get(entry.id), now)
             if not reason:
-                self._current = Flight(entry, again=again)
+                self._current = Flight(entry, again=entry.id <= self.sent_to)
                 return self._current
-            self._drop(entry, reason)
+            self._give_up(entry, reason)
         return None
 
     def _has_body(self, entry: Entry) -> bool:
@@ -371,8 +383,13 @@ class StoredOutbound:
 
     def give_up(self, packet_id: int) -> None:
         """Drop what was just put in flight: the client takes no packets of its size."""
-        self.lost[TOO_LARGE] += 1
-        self._finish(packet_id)
+        flight = self._flight[packet_id]
+        if flight.count > 1:
+            self.lost[TOO_LARGE] += 1
+            self._finish(packet_id)
+        else:
+            del self._flight[packet_id]
+            self._give_up(flight.entry, TOO_LARGE, again=flight.again)
 
     # Acknowledgements -----------------------------------------------------------------------------
 
@@ -415,18 +432,22 @@ class StoredOutbound:
             self._finish(packet_id)
             return Release.FAILED
         if not flight.releasing:
-            flight.releasing = True
-            self._shelf.release(flight.entry.id).when_done(partial(self._release, packet_id, flight))
+            self._release(flight)
         return Release.LATER
 
-    def _release(self, packet_id: int, flight: Flight, error: Exception | None) -> None:
+    def _release(self, flight: Flight) -> None:
+        """Let the disk forget the body, and then the client hear PUBREL."""
+        flight.releasing = True
+        self._shelf.release(flight.entry.id).when_done(partial(self._is_released, flight))
+
+    def _is_released(self, flight: Flight, error: Exception | None) -> None:
         flight.releasing = False
         if error is not None:
             return  # the database is gone, and the process with it
         flight.released = True
         flight.awaited = PUBCOMP
-        if self._flight.get(packet_id) is flight:
-            self._released(packet_id)
+        if self._flight.get(flight.entry.packet_id) is flight:
+            self._released(flight.entry.packet_id)
 
     def _finish(self, packet_id: int) -> None:
         flight = self._flight.pop(packet_id)
@@ -434,6 +455,24 @@ class StoredOutbound:
             self._erase(flight.entry)
 
     # Rows -----------------------------------------------------------------------------------------
+
+    def _give_up(self, entry: Entry, reason: str, *, again: bool = False) -> None:
+        """Drop a row, or withdraw it when the client may know its identifier. `again`: it was sent."""
+        if entry.flags & QOS == 2 and (again or entry.id <= self._known_to):
+            self._withdraw(entry, reason)
+        else:
+            self._drop(entry, reason)
+
+    def _withdraw(self, entry: Entry, reason: str) -> None:
+        self.lost[reason] += 1
+        self._bodies.drop(entry.id)
+        self._pool.bytes -= entry.size - ROW_OVERHEAD
+        flight = Flight(entry._replace(size=ROW_OVERHEAD))
+        if self._attached:
+            self._flight[entry.packet_id] = flight
+        else:
+            self._resend.append(flight)
+        self._release(flight)
 
     def _drop(self, entry: Entry, reason: str) -> None:
         self.lost[reason] += count_of(entry.flags)

@@ -11,8 +11,9 @@ from edgecore.base.commit import Commit
 from edgecore.base.identity import Principal
 from edgecore.base.message import Message
 from edgecore.listener.bodies import Run
+from edgecore.listener.pool import Pool
 from edgecore.listener.records import VERSION, SessionRecord, WillRecord, encode_session
-from edgecore.listener.shelf import Bounds, Pool, Shelf
+from edgecore.listener.shelf import Bounds, Shelf
 from edgecore.listener.stored_outbound import StoredOutbound
 from edgecore.listener.subscribing import Subscribing
 from edgecore.mqtt.inbound import Inbound
@@ -154,6 +155,7 @@ class StoredSession:
             self.ended,
             tuple(self.subscribing.records.values()),
             self.will,
+            self.outbound.sent_to,
         )
         return encode_session(record)
 
