@@ -23,7 +23,7 @@ from edgecore.daemon.logs import BoundedQueueHandler, for_journal, logging_to
 from edgecore.daemon.open_files import raise_open_files
 from edgecore.daemon.supervisor import EssentialBrokenError, Supervisor
 from edgecore.deployments import check_local
-from edgecore.listener import TlsFiles
+from edgecore.listener import ListenerSettings, TlsFiles
 from edgecore.listener.addresses import local_names
 from edgecore.listener.pki import CertificateAuthority
 from edgecore.listener.registry import Registry
@@ -130,10 +130,18 @@ class _Stop:
 def _configured(options: Options) -> Config:
     config = load_config(options.folder)
     if options.mqtt_port is not None:
-        config = replace(config, listener=replace(config.listener, port=options.mqtt_port))
+        config = replace(config, listener=_on_port(config.listener, options.mqtt_port))
     if options.group is not None:
         check_local(options.group, config.thing, config.deployments)
     return config
+
+
+def _on_port(listener: ListenerSettings, port: int) -> ListenerSettings:
+    """The listener of one core among several on a machine: where the file says nothing, a free port."""
+    standard = ListenerSettings()
+    if listener.websocket_port == standard.websocket_port:
+        listener = replace(listener, websocket_port=0)
+    return replace(listener, port=port)
 
 
 @contextlib.contextmanager

@@ -49,7 +49,10 @@ _UNKNOWN: Final = object()
 class Wire(Protocol):
     """What a session needs of its connection."""
 
-    blocked: bool
+    @property
+    def blocked(self) -> bool:
+        """Whether the peer reads too slowly: send nothing now."""
+        ...
 
     def send(self, data: bytes) -> None:
         """Send bytes; never raises."""

@@ -1,4 +1,4 @@
-"""The listener's life: the socket, the sweep of what has taken too long, the end of all sessions."""
+"""The listener's life: the sockets, the sweep of what has taken too long, the end of all sessions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final
 
 from edgecore.base.clock import Clock
@@ -15,14 +15,13 @@ from edgecore.base.errors import CertificateError, UnavailableError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.interfaces import Ready
 from edgecore.listener.admission import Admission, CertificateBook
-from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.crowd import Crowd
-from edgecore.listener.device_session import DeviceSession
 from edgecore.listener.door import Door
+from edgecore.listener.entrances import Entrance, entrances
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
-from edgecore.listener.tls import TlsFiles, server_context
+from edgecore.listener.tls import TlsFiles
 from edgecore.listener.transport import Connection
 from edgecore.listener.turn import Turn
 from edgecore.router import Router
@@ -45,7 +44,7 @@ Renew = Callable[[], bool]
 
 
 class ListenerService:
-    """MQTT over mutually authenticated TLS, for client devices."""
+    """MQTT over TLS, for client devices: plain and over WebSocket, each on a port of its own."""
 
     def __init__(
         self,
@@ -63,20 +62,27 @@ class ListenerService:
         self._tls = tls
         self._renew = renew
         self._stale = False
-        self._context: ssl.SSLContext | None = None
+        self._entrances: list[Entrance] = []
         self._clock = clock
         self._refusals = Refusals()
         self._sessions = Sessions()
         self._connections: set[Connection] = set()
         self._addresses = Crowd()
-        self.port = 0
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that it listens on, by the names that ports.json has; none while it does not run."""
+        return {each.name: each.port for each in self._entrances}
+
+    @property
+    def port(self) -> int:
+        """That of MQTT over TLS, 0 while it does not run."""
+        return self.ports.get("mqtt", 0)
 
     async def run(self, ready: Ready) -> None:
         """Serve until cancelled. Raises CertificateError, UnavailableError when the port is taken."""
-        self._context = server_context(self._tls)
         renewal = asyncio.get_running_loop().time() + RENEWAL
         async with self._listening():
-            _log.info("MQTT over TLS on %s:%d", self._settings.host or "*", self.port)
             ready()
             while True:
                 await asyncio.sleep(SWEEP)
@@ -90,7 +96,9 @@ class ListenerService:
 
         Raises CertificateError when they cannot be used; the ones in use then stay in use.
         """
-        self._context = server_context(self._tls)
+        contexts = [each.make_context() for each in self._entrances]
+        for each, context in zip(self._entrances, contexts, strict=True):
+            each.context = context
 
     def recheck(self) -> None:
         """End the sessions of devices that were revoked or have left the group, now."""
@@ -105,6 +113,7 @@ class ListenerService:
         return {
             "host": self._settings.host,
             "port": self.port,
+            "ports": self.ports,
             "connections": len(self._connections),
             "sessions": len(self._sessions),
             "takeovers": self._sessions.takeovers,
@@ -124,37 +133,34 @@ class ListenerService:
         loop = asyncio.get_running_loop()
         turn = Turn(loop.call_soon)
         door = Door(self._settings, self._router, self._sessions, self._refusals, turn, self._clock)
-
-        def make_session(connection: Connection, fingerprint: str, peer: str) -> DeviceSession:
-            return DeviceSession(connection, CertificateCredential(self._admission, fingerprint), peer, door)
-
-        def make_connection() -> Connection:
-            # Read at each connection: `reload` puts another one here.
-            assert self._context is not None
-            return Connection(
-                self._context,
-                self._settings,
-                self._connections,
-                self._refusals,
-                make_session,
-                loop,
-                self._addresses,
-            )
-
-        server = await self._open(loop, make_connection)
-        try:
+        found = entrances(door, self._admission, self._tls)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._drain)
+            for each in found:
+                server = await self._open(loop, each)
+                stack.callback(server.close)
+                _log.info("%s on %s:%d", each.title, self._settings.host or "*", each.port)
+            self._entrances = found
+            stack.callback(self._entrances.clear)
             yield
-        finally:
-            server.close()
-            await self._drain()
-            self.port = 0
 
-    async def _open(
-        self, loop: asyncio.AbstractEventLoop, make_connection: Callable[[], Connection]
-    ) -> asyncio.Server:
-        listening = _listening_socket(self._settings.host, self._settings.port)
-        self.port = int(listening.getsockname()[1])
-        return await loop.create_server(make_connection, sock=listening, backlog=BACKLOG)
+    async def _open(self, loop: asyncio.AbstractEventLoop, entrance: Entrance) -> asyncio.Server:
+        listening = _listening_socket(self._settings.host, entrance)
+        entrance.port = int(listening.getsockname()[1])
+        make = partial(self._connection, loop, entrance)
+        return await loop.create_server(make, sock=listening, backlog=BACKLOG)
+
+    def _connection(self, loop: asyncio.AbstractEventLoop, entrance: Entrance) -> Connection:
+        # The context is read at each connection: `reload` puts another one there.
+        return Connection(
+            entrance.context,
+            self._settings,
+            self._connections,
+            self._refusals,
+            entrance.open,
+            loop,
+            self._addresses,
+        )
 
     async def _look_at_certificate(self) -> None:
         """Renew the server's certificate when it is time. A failure leaves the present one in use."""
@@ -191,17 +197,17 @@ class ListenerService:
             connection.abort()
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
+def _listening_socket(host: str, entrance: Entrance) -> socket.socket:
     """A socket on `host` ("" for all addresses of both families).
 
     Made here and not by the loop, which would resolve the address with four threads of its own.
     """
-    any_address = not host and socket.has_dualstack_ipv6()
+    port, any_address = entrance.port, not host and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if any_address or ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=any_address)
     except OSError as error:
         raise UnavailableError(
             f"cannot listen on {host or '*'}:{port}: {error.strerror or error}. "
-            "Stop what holds the port, or set another listener.host or listener.port"
+            f"Stop what holds the port, or set another listener.host or listener.{entrance.setting}"
         ) from error

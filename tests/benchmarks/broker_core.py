@@ -41,7 +41,7 @@ async def serve(pki: Path, port: int) -> None:
     devices = {name: DeviceSpec(name, name) for name in book.names()}
     router.set_rows(ROWS, devices)
     files = TlsFiles(pki / "ca.pem", pki / "server.pem", pki / "server.key")
-    settings = ListenerSettings("127.0.0.1", port)
+    settings = ListenerSettings("127.0.0.1", port, websocket=False)
     listener = ListenerService(settings, router, book, devices.get, files, clock)
 
     def ready() -> None:

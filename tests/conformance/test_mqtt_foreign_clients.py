@@ -52,7 +52,7 @@ async def service(pki):
         book[fingerprint_of(ssl.PEM_cert_to_DER_cert((pki / f"{name}.pem").read_text()))] = name
     files = TlsFiles(pki / "ca.pem", pki / "server.pem", pki / "server.key")
     listener = ListenerService(
-        ListenerSettings("127.0.0.1", 0), router, book, specs.get, files, SystemClock()
+        ListenerSettings("127.0.0.1", 0, websocket_port=0), router, book, specs.get, files, SystemClock()
     )
     ready = asyncio.Event()
     task = asyncio.create_task(listener.run(ready.set))

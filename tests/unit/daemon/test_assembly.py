@@ -66,7 +66,7 @@ def build(tmp_path):
     certificate, key = authority.ensure_server_certificate()
     dictionary = Dictionary.open(paths.registry)
     registry = Registry(dictionary, authority, SystemClock())
-    config = Config("core-7", paths, listener=ListenerSettings(host="127.0.0.1", port=0))
+    config = Config("core-7", paths, listener=ListenerSettings("127.0.0.1", 0, websocket_port=0))
 
     def build(group=None, **changes):
         wanted = Wanted(group, watchdog=changes.pop("watchdog", None))
@@ -109,7 +109,9 @@ async def test_the_port_is_noted_while_the_door_is_open(build, tmp_path):
     ports = Path(tmp_path / "core" / "run" / "ports.json")
     async with Running(build()) as house:
         noted = json.loads(await asyncio.to_thread(ports.read_text))
-        assert noted["mqtt"] == house.supervisor.statuses()["listener"]["status"]["port"]
+        status = house.supervisor.statuses()["listener"]["status"]
+        assert noted["mqtt"] == status["port"]
+        assert {name: noted[name] for name in ("mqtt", "websocket")} == status["ports"]
     assert not await asyncio.to_thread(ports.exists)
 
 

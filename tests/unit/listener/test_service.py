@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 
+import aiohttp
 import pytest
 
 from edgecore.base.clock import SystemClock
@@ -53,7 +54,7 @@ def make_service(pki, book):
     def make(files=None, renew=lambda: False, **settings):
         router = Router(SystemClock())
         router.set_rows([Row(("device:*",), ("t/#",), ("device:*",))], specs)
-        chosen = ListenerSettings(**{"host": "127.0.0.1", "port": 0, **settings})
+        chosen = ListenerSettings(**{"host": "127.0.0.1", "port": 0, "websocket_port": 0, **settings})
         return ListenerService(chosen, router, book, specs.get, files or pki.files, SystemClock(), renew)
 
     return make
@@ -104,7 +105,52 @@ async def test_devices_speak_with_one_another(make_service, pki):
         status = service.status()
         assert status["devices"] == ["one", "two"]
         assert (status["connections"], status["sessions"]) == (2, 2)
-    assert service.port == 0
+    assert (service.port, service.ports) == (0, {})
+
+
+async def test_a_device_speaks_over_websocket_with_one_that_does_not(make_service, pki):
+    async with running(make_service()) as service, client(service, pki) as one:
+        await one.receive()
+        assert service.status()["ports"] == service.ports
+        assert len(set(service.ports.values())) == 2
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(
+                f"https://localhost:{service.ports['websocket']}/mqtt",
+                protocols=["mqtt"],
+                ssl=pki.client("two"),
+            ) as two,
+        ):
+            assert two.protocol == "mqtt"
+            await two.send_bytes(encode(p.Connect("two", 5), 5))
+            assert decode_frame(await two.receive()).reason_code == 0
+            await two.send_bytes(encode(p.Subscribe(1, [p.SubscriptionOptions("t/#", 1)]), 5))
+            assert decode_frame(await two.receive()) == p.SubAck(1, [1])
+            await one.send(p.Publish("t/a", b"hello", 1, packet_id=1))
+            assert decode_frame(await two.receive()).payload == b"hello"
+            assert service.status()["devices"] == ["one", "two"]
+            await two.send_str("text")
+            assert (await two.receive()).data == 1003
+
+
+def decode_frame(message):
+    assert message.type is aiohttp.WSMsgType.BINARY
+    ((first, body),) = Framer(1 << 20).feed(message.data)
+    return decode(first, body, 5)
+
+
+async def test_websocket_can_be_switched_off(make_service):
+    async with running(make_service(websocket=False)) as service:
+        assert list(service.ports) == ["mqtt"]
+
+
+async def test_a_second_port_that_is_taken_closes_the_first(make_service):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        service = make_service(websocket_port=other.getsockname()[1])
+        with pytest.raises(UnavailableError, match=r"listener\.websocket_port"):
+            async with running(service):
+                pass
+    assert service.ports == {}
 
 
 async def test_recheck_closes_who_was_revoked(make_service, pki, book):
@@ -221,6 +267,12 @@ async def test_a_renewed_server_certificate_is_used_and_nobody_is_dropped(
         await one.receive()
         renewal.go = True
         await asyncio.wait_for(renewal.done.wait(), 5)
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", service.ports["websocket"], ssl=pki.client("two")
+        )
+        over_websocket = Client(None, writer)
+        assert served(over_websocket) == ssl.PEM_cert_to_DER_cert((pki.folder / "two.pem").read_text())
+        await over_websocket.close()
         async with client(service, pki, "two") as two:
             assert (await two.receive()).reason_code == 0
             assert served(two) == ssl.PEM_cert_to_DER_cert((pki.folder / "two.pem").read_text())

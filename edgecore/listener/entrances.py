@@ -1,0 +1,67 @@
+"""The ports that devices come in by: what TLS asks for there, and what is put above it. Opens none itself."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edgecore.listener.admission import Admission
+from edgecore.listener.credential import CertificateCredential
+from edgecore.listener.device_session import DeviceSession, Wire
+from edgecore.listener.door import Door
+from edgecore.listener.tls import TlsChannel, TlsFiles, server_context
+from edgecore.listener.transport import Above, Connection, Open
+from edgecore.listener.websocket import WebSocket
+
+
+@dataclass(slots=True)
+class Entrance:
+    """One port. `name`: as ports.json and status call it. `setting`: the key that holds its number.
+
+    `port`: as it was wished, and once it is open, the one that it is. `context`: for handshakes from now on.
+    """
+
+    name: str
+    title: str
+    setting: str
+    port: int
+    make_context: Callable[[], ssl.SSLContext]
+    open: Open
+    context: ssl.SSLContext = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.context = self.make_context()
+
+
+def entrances(door: Door, admission: Admission, files: TlsFiles) -> list[Entrance]:
+    """Those that the settings ask for, with their TLS files read. Raises CertificateError."""
+    settings = door.settings
+
+    def certified(wire: Wire, channel: TlsChannel, peer: str) -> DeviceSession:
+        credential = CertificateCredential(admission, channel.fingerprint())
+        return DeviceSession(wire, credential, peer, door)
+
+    def plain(connection: Connection, channel: TlsChannel, peer: str) -> tuple[Above, DeviceSession]:
+        session = certified(connection, channel, peer)
+        return session, session
+
+    def in_frames(connection: Connection, channel: TlsChannel, peer: str) -> tuple[Above, DeviceSession]:
+        above = WebSocket(
+            connection,
+            peer,
+            settings.websocket_origins,
+            settings.max_packet_size,
+            door.refusals,
+            lambda wire: certified(wire, channel, peer),
+        )
+        return above, above.session
+
+    def mutual() -> ssl.SSLContext:
+        return server_context(files)
+
+    found = [Entrance("mqtt", "MQTT over TLS", "port", settings.port, mutual, plain)]
+    if settings.websocket:
+        port = settings.websocket_port
+        found.append(Entrance("websocket", "MQTT over WebSocket", "websocket_port", port, mutual, in_frames))
+    return found
