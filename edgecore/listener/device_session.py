@@ -17,7 +17,7 @@ from edgecore.base.identity import Principal
 from edgecore.base.interfaces import Receipt
 from edgecore.base.message import Message
 from edgecore.base.topic import SHARE_PREFIX, check_topic
-from edgecore.listener.credential import Credential
+from edgecore.listener.credential import Credential, reason_of
 from edgecore.listener.door import Door
 from edgecore.mqtt import packets as p
 from edgecore.mqtt.acceptance import objection
@@ -281,7 +281,7 @@ class DeviceSession:
                 raise found
             self._check_will(found, packet.will)
         except NotAuthorizedError as error:
-            self._refuse(ReasonCode.NOT_AUTHORIZED, str(error))
+            self._refuse(reason_of(error), str(error))
         else:
             self._enter(packet, found)
         self._catch_up()

@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import logging
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 MAX_CERTIFICATES: Final = 32
 
 Revoked = Callable[[str], None]
+EndToo = Callable[[str], Awaitable[object]]
 
 
 class Issuer(Protocol):
@@ -77,6 +78,7 @@ class Registry:
         self._records: dict[str, DeviceRecord] = {}
         self._names: dict[str, str] = {}
         self._revoked: list[Revoked] = []
+        self._ends: list[EndToo] = []
         # add and revoke each read, change and write a record: one at a time.
         self._changing = asyncio.Lock()
         for name, value in dictionary.items():
@@ -93,6 +95,20 @@ class Registry:
     def on_revoked(self, callback: Revoked) -> None:
         """Call `callback(name)` at each revocation, on the loop, when lookups refuse it already."""
         self._revoked.append(callback)
+
+    def end_too(self, end: EndToo) -> None:
+        """Await `end(name)` in each revocation of a device, before it is reported: another way to come in."""
+        self._ends.append(end)
+
+    async def enrol(self, name: str) -> None:
+        """Know a device that has no certificate (yet), so that it can be listed and revoked.
+
+        Raises CertificateError for a name that none can have, StoreError.
+        """
+        check_name(name)
+        async with self._changing:
+            if name not in self._records:
+                await self._keep(DeviceRecord(name, (), (), self._clock.now()))
 
     async def add(self, name: str, csr: bytes = b"") -> IssuedCertificate:
         """Issue a certificate for `name`, for a new key or for the key of `csr` (PEM), and remember it.
@@ -127,6 +143,8 @@ class Registry:
                 self._names.pop(fingerprint, None)
             for callback in self._revoked:
                 callback(name)
+            for end in self._ends:
+                await end(name)
             record = replace(known, fingerprints=(), revoked=(*known.revoked, *known.fingerprints))
             await self._keep(record)
             return record

@@ -20,3 +20,10 @@ def test_a_device_outside_the_group_is_refused_with_the_cure(book):
     book["f"] = "one"
     with pytest.raises(NotAuthorizedError, match=r"devices\.one"):
         Admission(book, {}.get).principal("f")
+
+
+def test_a_device_that_has_proved_itself_must_be_in_the_group(book):
+    admission = Admission(book, {"one": DeviceSpec("one", "thing-1")}.get)
+    assert admission.device("one").id == "device:one"
+    with pytest.raises(NotAuthorizedError, match=r"devices\.two"):
+        admission.device("two")

@@ -142,6 +142,32 @@ async def test_revoking_an_unknown_device_says_how_to_find_them(registry):
         await registry.revoke("nobody")
 
 
+async def test_a_device_may_be_known_without_a_certificate(registry, memory):
+    await registry.enrol("lamp")
+    await registry.add("gate")
+    (gate, lamp) = registry.records()
+    await registry.enrol("gate")
+    assert registry.records() == (gate, lamp)
+    assert (lamp.fingerprints, lamp.added_at) == ((), 1000.0)
+    assert Registry(memory, Numbered(), ManualClock()).records() == (gate, lamp)
+    assert (await registry.revoke("lamp")).fingerprints == ()
+    with pytest.raises(CertificateError, match="a-z A-Z 0-9"):
+        await registry.enrol("a/+")
+
+
+async def test_a_revocation_ends_other_ways_in_after_it_was_told_and_before_it_is_reported(registry):
+    seen = []
+
+    async def end(name):
+        seen.append(("ended", name))
+
+    registry.end_too(end)
+    registry.on_revoked(lambda name: seen.append(("told", name)))
+    await registry.enrol("lamp")
+    await registry.revoke("lamp")
+    assert seen == [("told", "lamp"), ("ended", "lamp")]
+
+
 async def test_a_request_is_passed_on(memory):
     issuer = Numbered()
     await Registry(memory, issuer, ManualClock()).add("a", b"request")
