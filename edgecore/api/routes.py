@@ -17,6 +17,7 @@ from aiohttp import web
 from edgecore import __version__
 from edgecore.api.feed import Feed
 from edgecore.api.metrics import CONTENT_TYPE, exposition
+from edgecore.api.password_routes import PasswordRoutes
 from edgecore.api.peer import local_operator, peer_uid
 from edgecore.api.replies import (
     DeviceRequest,
@@ -31,7 +32,7 @@ from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.errors import EdgecoreError, NotAuthorizedError, RefusedError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Bus, Devices, Statuses, Subscriber
+from edgecore.base.interfaces import Bus, DevicePasswords, Devices, Statuses, Subscriber
 from edgecore.base.message import Message
 from edgecore.base.topic import check_filter, check_topic
 
@@ -59,6 +60,7 @@ class Routes:
         settings: ApiSettings,
         bus: OperatorBus,
         devices: Devices,
+        passwords: DevicePasswords,
         statuses: Statuses,
         clock: Clock,
         own_uid: int,
@@ -66,6 +68,7 @@ class Routes:
         self._settings = settings
         self._bus = bus
         self._devices = devices
+        self._password_routes = PasswordRoutes(passwords, self._operator)
         self._statuses = statuses
         self._clock = clock
         self._own_uid = own_uid
@@ -83,6 +86,7 @@ class Routes:
                 web.get("/devices", self._list_devices),
                 web.post("/devices", self._add_device),
                 web.post("/devices/{name}/revoke", self._revoke_device),
+                *self._password_routes.table(),
                 web.post("/publish", self._publish),
                 web.get("/subscribe", self._subscribe),
             ]

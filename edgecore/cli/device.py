@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ import typer
 from edgecore.base.errors import ConfigError, EdgecoreError, StoreError
 from edgecore.base.identity import is_name
 from edgecore.cli.control import Control, NotRunningError
+from edgecore.cli.device_password import password
 from edgecore.cli.options import Dir, Json, paths_of
 from edgecore.cli.output import console, emit_json, say
 
@@ -33,6 +35,8 @@ _LOOK_AGAIN: Final = 0.05
 device = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="Add, list and revoke client devices."
 )
+
+device.command("password")(password)
 
 Name = Annotated[str, typer.Argument(help="1 to 128 of a-z A-Z 0-9 : _ -")]
 
@@ -158,15 +162,16 @@ def _directly(paths: Paths, act: Callable[[Devices], Awaitable[T]]) -> T:
 
 async def _with_registry(paths: Paths, act: Callable[[Devices], Awaitable[T]]) -> T:
     from edgecore.base.clock import SystemClock
+    from edgecore.listener.books import open_books
     from edgecore.listener.pki import CertificateAuthority
-    from edgecore.listener.registry import Registry
     from edgecore.store import Dictionary
 
-    dictionary = Dictionary.open(paths.registry)
-    try:
-        return await act(Registry(dictionary, CertificateAuthority.load_or_create(paths.pki), SystemClock()))
-    finally:
-        dictionary.close()
+    authority = CertificateAuthority.load_or_create(paths.pki)
+    with (
+        contextlib.closing(Dictionary.open(paths.registry)) as certificates,
+        contextlib.closing(Dictionary.open(paths.passwords)) as passwords,
+    ):
+        return await act(open_books(certificates, passwords, authority, SystemClock()).registry)
 
 
 async def _add_directly(devices: Devices, name: str, csr: str) -> Answer:

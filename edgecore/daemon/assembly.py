@@ -27,7 +27,7 @@ from edgecore.deployments import DeploymentsService, restore
 from edgecore.inference import InferenceService
 from edgecore.lambdas import FunctionsService
 from edgecore.listener import ListenerService, TlsFiles
-from edgecore.listener.registry import Registry
+from edgecore.listener.books import Books
 from edgecore.router import Router
 from edgecore.shadow import ShadowService
 from edgecore.store import Database, RetainedStore
@@ -54,7 +54,7 @@ class House:
         self,
         config: Config,
         wanted: Wanted,
-        registry: Registry,
+        books: Books,
         tls: TlsFiles,
         notifier: Notifier,
         clock: Clock,
@@ -62,7 +62,8 @@ class House:
     ) -> None:
         self._config = config
         self._wanted = wanted
-        self._registry = registry
+        self._registry = books.registry
+        self._passwords = books.passwords
         self._tls = tls
         self._renew = renew
         self._notifier = notifier
@@ -72,7 +73,8 @@ class House:
         self._active = NO_GROUP
         self._router: Router | None = None
         self._door: ListenerService | None = None
-        registry.on_revoked(lambda _name: self._recheck())
+        books.registry.on_revoked(lambda _name: self._recheck())
+        books.passwords.on_changed(self._recheck)
         self.supervisor = Supervisor(self._units(), clock, random.random)
 
     def _units(self) -> list[Unit]:
@@ -178,7 +180,8 @@ class House:
 
     def _api(self) -> Service:
         settings, run = self._config.api, self._config.paths.run
-        return ApiService(settings, self.router, self._registry, self.supervisor, run, self._clock)
+        devices, passwords = self._registry, self._passwords
+        return ApiService(settings, self.router, devices, passwords, self.supervisor, run, self._clock)
 
     def _sys_topics(self) -> Service:
         return SysTopics(self._config.listener.sys_interval, self.router, self.supervisor, self._clock)
@@ -192,6 +195,7 @@ class House:
             self._tls,
             self._clock,
             self._renew,
+            self._passwords,
         )
         return Announced(self._door, self._config.paths.ports)
 

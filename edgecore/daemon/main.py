@@ -25,8 +25,8 @@ from edgecore.daemon.supervisor import EssentialBrokenError, Supervisor
 from edgecore.deployments import check_local
 from edgecore.listener import ListenerSettings, TlsFiles
 from edgecore.listener.addresses import local_names
+from edgecore.listener.books import Books, open_books
 from edgecore.listener.pki import CertificateAuthority
-from edgecore.listener.registry import Registry
 from edgecore.store import Dictionary, StoreLock
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
@@ -66,7 +66,7 @@ def run(options: Options) -> int:
     with (
         logging_to(None, config.log.level, config.log.format, journal=journal) as handler,
         _locked(config),
-        _registry(config) as (registry, tls, renew),
+        _books(config) as (books, tls, renew),
     ):
         raise_open_files()
         watchdog = watchdog_interval(environment, os.getpid())
@@ -74,7 +74,7 @@ def run(options: Options) -> int:
         wanted = Wanted(options.group, options.force, watchdog)
 
         def build() -> House:
-            return House(config, wanted, registry, tls, notifier, SystemClock(), renew)
+            return House(config, wanted, books, tls, notifier, SystemClock(), renew)
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(build, notifier, handler, config))
@@ -141,6 +141,8 @@ def _on_port(listener: ListenerSettings, port: int) -> ListenerSettings:
     standard = ListenerSettings()
     if listener.websocket_port == standard.websocket_port:
         listener = replace(listener, websocket_port=0)
+    if listener.password_port == standard.password_port:
+        listener = replace(listener, password_port=0)
     return replace(listener, port=port)
 
 
@@ -159,19 +161,19 @@ def _locked(config: Config) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _registry(config: Config) -> Iterator[tuple[Registry, TlsFiles, Callable[[], bool]]]:
-    """The registry, and the files that the door is opened with, and what renews them."""
+def _books(config: Config) -> Iterator[tuple[Books, TlsFiles, Callable[[], bool]]]:
+    """Who may come in, and the files that the door is opened with, and what renews them."""
     authority = CertificateAuthority.load_or_create(config.paths.pki)
     certificate, key = authority.ensure_server_certificate(local_names())
-    dictionary = Dictionary.open(config.paths.registry)
-    try:
+    with (
+        contextlib.closing(Dictionary.open(config.paths.registry)) as certificates,
+        contextlib.closing(Dictionary.open(config.paths.passwords)) as passwords,
+    ):
         yield (
-            Registry(dictionary, authority, SystemClock()),
+            open_books(certificates, passwords, authority, SystemClock()),
             TlsFiles(config.paths.pki / "ca.pem", certificate, key),
             lambda: authority.renew_server_certificate(local_names()),
         )
-    finally:
-        dictionary.close()
 
 
 def _loop_factory() -> NewLoop | None:

@@ -10,8 +10,10 @@ from edgecore.listener.admission import Admission
 from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.device_session import DeviceSession, Wire
 from edgecore.listener.door import Door
+from edgecore.listener.password_credential import PasswordCredential
 from edgecore.listener.tls import TlsChannel, TlsFiles, server_context
 from edgecore.listener.transport import Above, Connection, Open
+from edgecore.listener.verifier import Verifier
 from edgecore.listener.websocket import WebSocket
 
 
@@ -34,8 +36,13 @@ class Entrance:
         self.context = self.make_context()
 
 
-def entrances(door: Door, admission: Admission, files: TlsFiles) -> list[Entrance]:
-    """Those that the settings ask for, with their TLS files read. Raises CertificateError."""
+def entrances(
+    door: Door, admission: Admission, files: TlsFiles, verifier: Verifier | None = None
+) -> list[Entrance]:
+    """Those that the settings ask for, with their TLS files read. Raises CertificateError.
+
+    Without a `verifier` there is none for passwords.
+    """
     settings = door.settings
 
     def certified(wire: Wire, channel: TlsChannel, peer: str) -> DeviceSession:
@@ -60,8 +67,21 @@ def entrances(door: Door, admission: Admission, files: TlsFiles) -> list[Entranc
     def mutual() -> ssl.SSLContext:
         return server_context(files)
 
+    def one_sided() -> ssl.SSLContext:
+        context = server_context(files)
+        context.verify_mode = ssl.CERT_NONE
+        return context
+
     found = [Entrance("mqtt", "MQTT over TLS", "port", settings.port, mutual, plain)]
     if settings.websocket:
         port = settings.websocket_port
         found.append(Entrance("websocket", "MQTT over WebSocket", "websocket_port", port, mutual, in_frames))
+    if settings.passwords and verifier is not None:
+
+        def named(connection: Connection, _channel: TlsChannel, peer: str) -> tuple[Above, DeviceSession]:
+            session = DeviceSession(connection, PasswordCredential(admission, verifier, peer), peer, door)
+            return session, session
+
+        port = settings.password_port
+        found.append(Entrance("password", "MQTT with passwords", "password_port", port, one_sided, named))
     return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -24,6 +26,7 @@ from edgecore.listener.settings import ListenerSettings
 from edgecore.listener.tls import TlsFiles
 from edgecore.listener.transport import Connection
 from edgecore.listener.turn import Turn
+from edgecore.listener.verifier import PasswordBook, Verifier
 from edgecore.router import Router
 
 _log = logging.getLogger(__name__)
@@ -38,6 +41,9 @@ DRAIN: Final = 0.5
 # Seconds between looks at the server's certificate. Its last third is 275 days: an hour is soon enough
 # for that, and for an address that the machine was given meanwhile.
 RENEWAL: Final = 3600.0
+
+# Passwords that are checked at a time, at 16 MB and one processor each: messages must flow meanwhile.
+CHECKS_AT_ONCE: Final = max(1, min(2, (os.cpu_count() or 1) // 2))
 
 # Remakes the server's certificate when it must be, and says whether it did. Raises CertificateError, OSError.
 Renew = Callable[[], bool]
@@ -55,12 +61,15 @@ class ListenerService:
         tls: TlsFiles,
         clock: Clock,
         renew: Renew = lambda: False,
+        passwords: PasswordBook | None = None,
     ) -> None:
         self._settings = settings
         self._router = bus
         self._admission = Admission(registry, admits)
         self._tls = tls
         self._renew = renew
+        self._passwords = passwords
+        self._verifier: Verifier | None = None
         self._stale = False
         self._entrances: list[Entrance] = []
         self._clock = clock
@@ -113,10 +122,11 @@ class ListenerService:
         return {
             "host": self._settings.host,
             "port": self.port,
-            "ports": self.ports,
+            "other_ports": ", ".join(f"{each.name} {each.port}" for each in self._entrances[1:]),
             "connections": len(self._connections),
             "sessions": len(self._sessions),
             "takeovers": self._sessions.takeovers,
+            "passwords_waiting": self._verifier.waiting if self._verifier is not None else 0,
             "refused": dict(self._refusals.counts),
             "connected": len(live),
             "most_connected": traffic.most_connected,
@@ -133,7 +143,10 @@ class ListenerService:
         loop = asyncio.get_running_loop()
         turn = Turn(loop.call_soon)
         door = Door(self._settings, self._router, self._sessions, self._refusals, turn, self._clock)
-        found = entrances(door, self._admission, self._tls)
+        if self._passwords is not None:
+            run, secret = partial(_in_thread, loop), secrets.token_bytes(32)
+            self._verifier = Verifier(self._passwords, run, CHECKS_AT_ONCE, loop.time, secret)
+        found = entrances(door, self._admission, self._tls, self._verifier)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._drain)
             for each in found:
@@ -195,6 +208,20 @@ class ListenerService:
                     await asyncio.sleep(0.01)
         for connection in list(self._connections):
             connection.abort()
+
+
+def _in_thread(
+    loop: asyncio.AbstractEventLoop, work: Callable[[], bool], done: Callable[[bool | None], None]
+) -> None:
+    """Do the work in a thread of the loop, then call `done` on the loop: verifier.Run."""
+
+    def tell(future: asyncio.Future[bool]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            _log.error("password not checked reason=%r", error)
+        done(None if future.cancelled() or error is not None else future.result())
+
+    loop.run_in_executor(None, work).add_done_callback(tell)
 
 
 def _listening_socket(host: str, entrance: Entrance) -> socket.socket:

@@ -20,7 +20,8 @@ class ListenerSettings:
 
     `host`: the address to listen on, "" for all. `port`: 0 for any free one, as for the other ports.
     `websocket`: whether MQTT over WebSocket is served too; `websocket_origins`: the web pages whose
-    scripts may use it. Times are seconds, sizes bytes. `max_connections` counts those of all ports, and
+    scripts may use it. `passwords`: whether devices without a certificate may come with a password, on a
+    port of their own. Times are seconds, sizes bytes. `max_connections` counts those of all ports, and
     those that have not finished their handshake too. One address may hold half of them, so that no single
     machine shuts the others out and a fleet behind one address still fits. One device may hold some, for
     a program that opens several, so that a stolen key fills nothing. `sys_interval`: seconds between the
@@ -33,6 +34,8 @@ class ListenerSettings:
     websocket: bool = True
     websocket_port: int = 8884
     websocket_origins: tuple[str, ...] = ()
+    passwords: bool = False
+    password_port: int = 8885
     max_connections: int = 4096
     max_connections_per_address: int = 2048
     max_connections_per_device: int = 64
@@ -51,6 +54,7 @@ class ListenerSettings:
     def __post_init__(self) -> None:
         _within("port", self.port, 0, 65_535)
         _within("websocket_port", self.websocket_port, 0, 65_535)
+        _within("password_port", self.password_port, 0, 65_535)
         for origin in self.websocket_origins:
             if not _ORIGIN.fullmatch(origin):
                 expected = 'the origin of a web page, such as "https://panel.example:8443", in lower case'

@@ -6,6 +6,7 @@ Real TLS in memory, a transport that keeps what was sent, and a clock that the t
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ssl
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from edgecore.listener.admission import Admission
 from edgecore.listener.crowd import Crowd
 from edgecore.listener.door import Door
 from edgecore.listener.entrances import entrances
+from edgecore.listener.passwords import PasswordRecord
 from edgecore.listener.pki import CertificateAuthority
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
@@ -25,6 +27,7 @@ from edgecore.listener.settings import ListenerSettings
 from edgecore.listener.tls import TlsFiles
 from edgecore.listener.transport import LINGER, Connection
 from edgecore.listener.turn import Turn
+from edgecore.listener.verifier import Verifier
 from edgecore.mqtt import packets as p
 from edgecore.mqtt.codec import encode
 from edgecore.router import Router
@@ -33,7 +36,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from websocket_frames import BINARY, frame, request  # beside all tests, found by the line above
 
 CONNECT = encode(p.Connect("c", 5, keep_alive=10), 5)
-PORTS = pytest.mark.parametrize("name", ["mqtt", "websocket"])
+PASSWORD_CONNECT = encode(p.Connect("c", 5, keep_alive=10, username="a", password=b"correct horse"), 5)
+PORTS = pytest.mark.parametrize("name", ["mqtt", "websocket", "password"])
+WAYS = pytest.mark.parametrize(
+    ("name", "before", "data"),
+    [
+        ("mqtt", b"", CONNECT),
+        ("websocket", request(), frame(BINARY, CONNECT)),
+        ("password", b"", PASSWORD_CONNECT),
+    ],
+)
+
+
+# "correct horse" at a cost that a test can pay.
+RECORD = PasswordRecord(
+    "00" * 16,
+    hashlib.scrypt(hashlib.sha256(b"correct horse").digest(), salt=bytes(16), n=16, r=1, p=1, dklen=32).hex(),
+    0.0,
+    16,
+    1,
+    1,
+)
 
 
 class Transport:
@@ -54,6 +77,9 @@ class Transport:
 
     def is_closing(self):
         return False
+
+    def pause_reading(self):
+        pass
 
     def resume_reading(self):
         pass
@@ -76,7 +102,7 @@ class Line:
         issued = authority.issue_device("a")
         (folder / "a.pem").write_bytes(issued.certificate + issued.key)
         self.clock, self.due, self.transport = ManualClock(), [], Transport()
-        self.settings = ListenerSettings(handshake_timeout=5.0, connect_timeout=7.0)
+        self.settings = ListenerSettings(handshake_timeout=5.0, connect_timeout=7.0, passwords=True)
         self.sessions, self.refusals = Sessions(), Refusals()
         door = Door(
             self.settings,
@@ -88,8 +114,10 @@ class Line:
         )
         specs = {"a": DeviceSpec("a", "a")}
         files = TlsFiles(folder / "ca.pem", certificate, key)
-        found = {each.name: each for each in entrances(door, Admission(Book(), specs.get), files)}
-        self.connections = set()
+        verifier = Verifier(self, self._run, 1, self.time, b"secret")
+        opened = entrances(door, Admission(Book(), specs.get), files, verifier)
+        found = {each.name: each for each in opened}
+        self.connections, self.stuck = set(), False
         self.connection = Connection(
             found[name].context,
             self.settings,
@@ -101,9 +129,19 @@ class Line:
         )
         self.connection.connection_made(self.transport)
         context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
-        context.load_cert_chain(folder / "a.pem")
+        if name != "password":
+            context.load_cert_chain(folder / "a.pem")
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+
+    def record(self, name):
+        """The password of device a is "correct horse"."""
+        return RECORD if name == "a" else None
+
+    def _run(self, work, done):
+        """Check a password at once, or (`stuck`) never."""
+        if not self.stuck:
+            done(work())
 
     def time(self):
         return self.clock.monotonic()
@@ -175,9 +213,7 @@ def test_class_16_a_request_for_a_websocket_in_drops(tmp_path):
     assert line.refusals.counts == {"connect": 1}
 
 
-@pytest.mark.parametrize(
-    ("name", "before", "data"), [("mqtt", b"", CONNECT), ("websocket", request(), frame(BINARY, CONNECT))]
-)
+@WAYS
 def test_class_16_connect_in_drops(tmp_path, name, before, data):
     """The one deadline holds for all that comes before CONNECT is whole: a request buys no time."""
     line = Line(tmp_path, name).shake_hands()
@@ -187,9 +223,19 @@ def test_class_16_connect_in_drops(tmp_path, name, before, data):
     assert line.refusals.counts == {"connect": 1}
 
 
-@pytest.mark.parametrize(
-    ("name", "before", "data"), [("mqtt", b"", CONNECT), ("websocket", request(), frame(BINARY, CONNECT))]
-)
+def test_class_16_a_password_whose_check_does_not_end(tmp_path):
+    """The deadline holds for the wait in line too; what comes of the check later is nobody's."""
+    line = Line(tmp_path, "password").shake_hands()
+    line.stuck = True
+    line.send(PASSWORD_CONNECT)
+    line.wait(6.9)
+    assert not line.transport.aborted
+    line.wait(0.1)
+    assert line.transport.aborted
+    assert len(line.sessions) == 0
+
+
+@WAYS
 def test_class_16_who_has_connected_and_is_silent(tmp_path, name, before, data):
     line = Line(tmp_path, name).shake_hands()
     if before:

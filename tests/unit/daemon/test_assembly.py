@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import ssl
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from edgecore.daemon.assembly import House, Wanted
 from edgecore.daemon.health import Notifier
 from edgecore.daemon.supervisor import Unit
 from edgecore.listener import ListenerSettings, TlsFiles
+from edgecore.listener.books import open_books
 from edgecore.listener.pki import CertificateAuthority
-from edgecore.listener.registry import Registry
+from edgecore.mqtt.codec import encode
+from edgecore.mqtt.packets import Connect
 from edgecore.store import Dictionary
 from edgecore.uplink import aws
 
@@ -64,19 +67,20 @@ def build(tmp_path):
         place.mkdir(parents=True)
     authority = CertificateAuthority.load_or_create(paths.pki)
     certificate, key = authority.ensure_server_certificate()
-    dictionary = Dictionary.open(paths.registry)
-    registry = Registry(dictionary, authority, SystemClock())
+    dictionaries = [Dictionary.open(paths.registry), Dictionary.open(paths.passwords)]
+    books = open_books(*dictionaries, authority, SystemClock())
     config = Config("core-7", paths, listener=ListenerSettings("127.0.0.1", 0, websocket_port=0))
 
     def build(group=None, **changes):
         wanted = Wanted(group, watchdog=changes.pop("watchdog", None))
         tls = TlsFiles(paths.pki / "ca.pem", certificate, key)
         settings = dataclasses.replace(config, **changes)
-        return House(settings, wanted, registry, tls, Notifier(), SystemClock())
+        return House(settings, wanted, books, tls, Notifier(), SystemClock())
 
-    build.registry = registry
+    build.registry, build.passwords = books.registry, books.passwords
     yield build
-    dictionary.close()
+    for each in dictionaries:
+        each.close()
 
 
 class Running:
@@ -111,7 +115,7 @@ async def test_the_port_is_noted_while_the_door_is_open(build, tmp_path):
         noted = json.loads(await asyncio.to_thread(ports.read_text))
         status = house.supervisor.statuses()["listener"]["status"]
         assert noted["mqtt"] == status["port"]
-        assert {name: noted[name] for name in ("mqtt", "websocket")} == status["ports"]
+        assert status["other_ports"] == f"websocket {noted['websocket']}"
     assert not await asyncio.to_thread(ports.exists)
 
 
@@ -189,6 +193,31 @@ async def test_a_revoked_device_is_sent_out_at_once(build, site, tmp_path):
         client = await asyncio.to_thread(connected, tmp_path, issued, port)
         await build.registry.revoke("sensor")
         await until_the_door_closes(client)
+
+
+async def test_a_device_with_a_password_is_sent_out_when_it_is_taken_away_or_changed(build, site, tmp_path):
+    listener = ListenerSettings("127.0.0.1", 0, websocket=False, passwords=True, password_port=0)
+    async with Running(build(site, listener=listener)) as house:
+        issued = await build.registry.add("sensor")
+        await asyncio.to_thread((tmp_path / "ca.pem").write_bytes, issued.ca)
+        context = await asyncio.to_thread(ssl.create_default_context, cafile=str(tmp_path / "ca.pem"))
+        port = house._door.ports["password"]
+        for change in (
+            lambda: build.passwords.set("sensor", b"battery staple"),
+            lambda: build.passwords.remove("sensor"),
+            lambda: build.registry.revoke("sensor"),
+        ):
+            await build.passwords.set("sensor", b"correct horse")
+            reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+            async with asyncio.timeout(15):
+                writer.write(encode(Connect("c", 5, username="sensor", password=b"correct horse"), 5))
+                assert (await reader.readexactly(4))[3] == 0  # CONNACK: Success
+                await change()
+                rest = await reader.read()
+                assert b"\xe0" in rest  # DISCONNECT
+                assert b"no longer admitted" in rest
+                writer.close()
+                await writer.wait_closed()
 
 
 async def test_a_device_that_left_the_group_is_sent_out_at_once(build, site, tmp_path):

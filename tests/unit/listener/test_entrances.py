@@ -24,10 +24,10 @@ class Channel:
 
 @pytest.fixture
 def found(make_house, pki):
-    def find(files=None, **settings):
+    def find(files=None, verifier=None, **settings):
         house = make_house(**settings)
         door = Door(house.settings, house.router, house.sessions, house.refusals, house.turn, house.clock)
-        made = entrances(door, Admission(house.book, house.specs.get), files or pki.files)
+        made = entrances(door, Admission(house.book, house.specs.get), files or pki.files, verifier)
         return {each.name: each for each in made}
 
     return find
@@ -47,6 +47,19 @@ def test_each_asks_for_a_certificate(found):
         assert each.context.verify_mode == ssl.CERT_REQUIRED
         with pytest.raises(ssl.SSLError):
             each.open(object(), Channel(), "192.0.2.1")
+
+
+def test_passwords_are_asked_for_only_where_it_was_wished_and_no_certificate_is(found):
+    assert "password" not in found(verifier=object())
+    assert "password" not in found(passwords=True)
+    opened = found(verifier=object(), passwords=True, password_port=3)
+    assert list(opened) == ["mqtt", "websocket", "password"]
+    each = opened["password"]
+    assert (each.port, each.setting) == (3, "password_port")
+    assert each.context.verify_mode == ssl.CERT_NONE
+    above, session = each.open(object(), Channel(), "192.0.2.1")
+    assert above is session
+    assert opened["mqtt"].make_context().verify_mode == ssl.CERT_REQUIRED
 
 
 def test_what_stands_on_tls(found):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import socket
 import ssl
 
@@ -13,6 +14,7 @@ from edgecore.base.errors import CertificateError, UnavailableError
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.listener import ListenerService, ListenerSettings, TlsFiles
 from edgecore.listener import service as service_module
+from edgecore.listener.passwords import PasswordRecord
 from edgecore.mqtt import packets as p
 from edgecore.mqtt.codec import decode, encode
 from edgecore.mqtt.framer import Framer
@@ -51,11 +53,13 @@ def make_service(pki, book):
     for name in specs:
         book[pki.fingerprint(name)] = name
 
-    def make(files=None, renew=lambda: False, **settings):
+    def make(files=None, renew=lambda: False, password_book=None, **settings):
         router = Router(SystemClock())
         router.set_rows([Row(("device:*",), ("t/#",), ("device:*",))], specs)
         chosen = ListenerSettings(**{"host": "127.0.0.1", "port": 0, "websocket_port": 0, **settings})
-        return ListenerService(chosen, router, book, specs.get, files or pki.files, SystemClock(), renew)
+        return ListenerService(
+            chosen, router, book, specs.get, files or pki.files, SystemClock(), renew, password_book
+        )
 
     return make
 
@@ -111,7 +115,7 @@ async def test_devices_speak_with_one_another(make_service, pki):
 async def test_a_device_speaks_over_websocket_with_one_that_does_not(make_service, pki):
     async with running(make_service()) as service, client(service, pki) as one:
         await one.receive()
-        assert service.status()["ports"] == service.ports
+        assert service.status()["other_ports"] == f"websocket {service.ports['websocket']}"
         assert len(set(service.ports.values())) == 2
         async with (
             aiohttp.ClientSession() as session,
@@ -151,6 +155,34 @@ async def test_a_second_port_that_is_taken_closes_the_first(make_service):
             async with running(service):
                 pass
     assert service.ports == {}
+
+
+def scrypt_record(n):
+    digest = hashlib.scrypt(
+        hashlib.sha256(b"correct horse").digest(), salt=bytes(16), n=16, r=1, p=1, dklen=32
+    )
+    return PasswordRecord("00" * 16, digest.hex(), 0.0, n, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("n", "code"), [(16, 0), (15, 0x88)], ids=["checked in a thread", "a check that cannot be made"]
+)
+async def test_a_device_comes_with_a_password(make_service, pki, caplog, n, code):
+    record = scrypt_record(n)
+
+    class Book:
+        def record(self, name):
+            return record if name == "one" else None
+
+    async with running(make_service(passwords=True, password_port=0, password_book=Book())) as service:
+        assert list(service.ports) == ["mqtt", "websocket", "password"]
+        stream = await asyncio.open_connection("127.0.0.1", service.ports["password"], ssl=pki.client(None))
+        one = Client(*stream)
+        await one.send(p.Connect("c", 5, username="one", password=b"correct horse"))
+        assert (await one.receive()).reason_code == code
+        assert service.status()["passwords_waiting"] == 0
+        await one.close()
+    assert ("password not checked" in caplog.text) == bool(code)
 
 
 async def test_recheck_closes_who_was_revoked(make_service, pki, book):

@@ -19,6 +19,7 @@ def test_the_sessions_bounds_are_those_that_were_set():
     [
         {"port": 70_000},
         {"websocket_port": 70_000},
+        {"password_port": -1},
         {"websocket_origins": ("panel.example",)},
         {"websocket_origins": ("https://panel.example", "https://panel.example/path")},
         {"websocket_origins": ("https://Panel.example",)},
