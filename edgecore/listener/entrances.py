@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 from edgecore.listener.admission import Admission
 from edgecore.listener.credential import CertificateCredential
-from edgecore.listener.device_session import DeviceSession, Wire
+from edgecore.listener.device_session import DeviceSession
 from edgecore.listener.door import Door
 from edgecore.listener.password_credential import PasswordCredential
 from edgecore.listener.tls import TlsChannel, TlsFiles, server_context
 from edgecore.listener.transport import Above, Connection, Open
 from edgecore.listener.verifier import Verifier
 from edgecore.listener.websocket import WebSocket
+from edgecore.listener.wire import Wire
 
 
 @dataclass(slots=True)

@@ -61,6 +61,7 @@ class ListenerService:
         tls: TlsFiles,
         clock: Clock,
         renew: Renew = lambda: False,
+        sessions: Sessions | None = None,
         passwords: PasswordBook | None = None,
     ) -> None:
         self._settings = settings
@@ -74,7 +75,7 @@ class ListenerService:
         self._entrances: list[Entrance] = []
         self._clock = clock
         self._refusals = Refusals()
-        self._sessions = Sessions()
+        self._sessions = Sessions() if sessions is None else sessions
         self._connections: set[Connection] = set()
         self._addresses = Crowd()
 
@@ -136,6 +137,7 @@ class ListenerService:
             "traffic": traffic.status(),
             "acknowledged": traffic.acknowledged.status(),
             "devices": sorted({session.principal.name for session in live}),
+            "kept": self._sessions.kept.status() if self._sessions.kept is not None else {},
         }
 
     @contextlib.asynccontextmanager
@@ -191,6 +193,8 @@ class ListenerService:
         now = asyncio.get_running_loop().time()
         for connection in list(self._connections):
             connection.check(now)
+        if self._sessions.kept is not None:
+            self._sessions.kept.sweep()
 
     async def _drain(self) -> None:
         """Tell every client that the server goes; cut those that do not go by themselves.

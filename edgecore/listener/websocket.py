@@ -12,9 +12,10 @@ from typing import Final
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN, Event, Protocol
 
-from edgecore.listener.device_session import MAX_CONNECT_BYTES, DeviceSession, Wire
+from edgecore.listener.device_session import MAX_CONNECT_BYTES, DeviceSession
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.upgrade import Upgrade
+from edgecore.listener.wire import Wire
 
 # A client may put several packets in a frame (MQTT.js all that it has queued), and a frame is only passed
 # on when it is whole. As much as the event loop reads from a socket at once, so that a frame full of small

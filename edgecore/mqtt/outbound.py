@@ -1,12 +1,16 @@
 """QoS 1 and 2 towards one client: packet identifiers, the in-flight window, the queue behind it.
 
-Overflow rule of the queue: the oldest is dropped and counted. Knows no bytes and no time.
+`Sending` is what a ServerSession asks of whatever keeps them; `Outbound` keeps them for as long as the
+connection lasts. Overflow rule of its queue: the oldest is dropped and counted. Knows no bytes.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from typing import Final
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final, NamedTuple, Protocol
 
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.base.message import Message
@@ -17,18 +21,91 @@ MAX_PACKET_ID: Final = 0xFFFF
 # What a queued message costs beside its topic and payload: the record, the deque's slot.
 QUEUED_OVERHEAD: Final = 200
 
-_FIRST_ANSWER: Final = {1: PUBACK, 2: PUBREC}
+FIRST_ANSWER: Final = {1: PUBACK, 2: PUBREC}
+
+
+class Outgoing(NamedTuple):
+    """What goes to the client next: a PUBLISH, or, where `message` is None, a PUBREL that is owed.
+
+    `identifiers` are those of the subscriptions.
+    """
+
+    packet_id: int
+    message: Message | None
+    qos: int
+    retain: bool
+    dup: bool = False
+    identifiers: tuple[int, ...] = ()
+
+
+class Release(Enum):
+    """What a PUBREC calls for."""
+
+    NOW = "now"  # PUBREL at once
+    LATER = "later"  # PUBREL when it is durable that the client has the message
+    FAILED = "failed"  # nothing: the client did not take it
+    UNKNOWN = "unknown"  # nothing with that identifier is in flight
+
+
+class Sending(Protocol):
+    """The messages at QoS 1 and 2 of one client."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many the client has not fully acknowledged."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """How many wait for a place in flight."""
+        ...
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a place in flight."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """How many the client will not get."""
+        ...
+
+    def next(self, now: float) -> Outgoing | None:
+        """What goes out next, in flight from now on; None when nothing can. `now`: wall time."""
+        ...
+
+    def give_up(self, packet_id: int) -> None:
+        """Drop what `next` or `begin` has just put in flight: it cannot be sent."""
+        ...
+
+    def finished(self, packet_id: int, packet_type: int) -> bool:
+        """Take a PUBACK or PUBCOMP; False when nothing with that id is in flight."""
+        ...
+
+    def received(self, packet_id: int, failed: bool) -> Release:
+        """Take a PUBREC."""
+        ...
+
+
+class _Waiting(NamedTuple):
+    message: Message
+    qos: int
+    retain: bool
+    identifiers: tuple[int, ...]
+    share: str
 
 
 class Outbound:
     """What the client still has to acknowledge, and what waits for a place in the window."""
 
     __slots__ = (
+        "_acks",
         "_awaited",
         "_bytes",
         "_last_id",
         "_max_bytes",
         "_max_messages",
+        "_shared",
         "_window",
         "dropped",
         "waiting",
@@ -38,79 +115,156 @@ class Outbound:
         self._window = window
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._awaited: dict[int, int] = {}  # packet id -> the packet type that answers next
+        self._acks: set[int] = set()  # packet ids that a PUBACK answers
+        self._awaited: dict[int, int] = {}  # those of QoS 2 -> the packet type that answers next
+        self._shared: dict[int, tuple[str, Message, int]] = {}  # what another member may get in our place
         self._last_id = 0
         self._bytes = 0
-        self.waiting: deque[tuple[Message, int, bool]] = deque()
+        self.waiting: deque[_Waiting] = deque()
         self.dropped = 0
 
     @property
     def in_flight(self) -> int:
         """How many messages the client has not fully acknowledged."""
-        return len(self._awaited)
+        return len(self._acks) + len(self._awaited)
+
+    @property
+    def queued(self) -> int:
+        """How many wait for a place in flight."""
+        return len(self.waiting)
 
     @property
     def open(self) -> bool:
         """Whether the window has a place."""
-        return len(self._awaited) < self._window
+        return len(self._acks) + len(self._awaited) < self._window
 
     def begin(self, qos: int) -> int:
         """Take a place in the window: the packet identifier to send with (5, 2.2.1)."""
-        awaited = self._awaited
+        acks, awaited = self._acks, self._awaited
         packet_id = self._last_id
         while True:
             packet_id = packet_id + 1 if packet_id < MAX_PACKET_ID else 1
-            if packet_id not in awaited:
+            if packet_id not in acks and packet_id not in awaited:
                 break
         self._last_id = packet_id
-        awaited[packet_id] = _FIRST_ANSWER[qos]
+        if qos == 1:
+            acks.add(packet_id)
+        else:
+            awaited[packet_id] = PUBREC
         return packet_id
 
-    def push(self, message: Message, qos: int, retain: bool) -> None:
+    def run_room(self, number: int) -> int:
+        """How many of `number` messages may be put in flight at once, by `begin_run`."""
+        if self.waiting:
+            return 0  # nothing overtakes what waits
+        if self._last_id >= MAX_PACKET_ID:
+            self._last_id = 0
+        first = self._last_id + 1
+        room = min(number, self._window - self.in_flight, MAX_PACKET_ID - self._last_id)
+        ids = range(first, first + room)
+        free = self._acks.isdisjoint(ids) and self._awaited.keys().isdisjoint(ids)
+        return room if free else 0
+
+    def begin_run(self, number: int) -> int:
+        """Take that many places at QoS 1, as `run_room` allows: the first of identifiers in a row."""
+        first = self._last_id + 1
+        self._acks.update(range(first, first + number))
+        self._last_id += number
+        return first
+
+    def finish_run(self, ids: array[int]) -> bool:
+        """Take PUBACKs, if each is one that is due; else False, and they are to be taken one by one."""
+        finished = set(ids)
+        if self._shared or len(finished) != len(ids) or not finished <= self._acks:
+            return False
+        self._acks -= finished
+        return True
+
+    def push(
+        self, message: Message, qos: int, retain: bool, identifiers: tuple[int, ...] = (), share: str = ""
+    ) -> None:
         """Queue a message; the oldest ones make room for it."""
-        self.waiting.append((message, qos, retain))
+        self.waiting.append(_Waiting(message, qos, retain, identifiers, share))
         self._bytes += _size(message)
         while len(self.waiting) > self._max_messages or self._bytes > self._max_bytes:
-            self.pop()
+            self._pop()
             self.dropped += 1
 
-    def pop(self) -> tuple[Message, int, bool]:
-        """The message that has waited longest."""
-        item = self.waiting.popleft()
-        self._bytes -= _size(item[0])
-        return item
+    def next(self, now: float) -> Outgoing | None:
+        """The message that has waited longest, in flight from now on; those that have expired are dropped."""
+        while self.waiting:
+            item = self._pop()
+            if item.message.expired(now):
+                self.dropped += 1
+                continue
+            packet_id = self.begin(item.qos)
+            if item.share:
+                self.remember_share(packet_id, item.share, item.message, item.qos)
+            return Outgoing(packet_id, item.message, item.qos, item.retain, identifiers=item.identifiers)
+        return None
+
+    def remember_share(self, packet_id: int, share: str, message: Message, qos: int) -> None:
+        """Note that what is in flight under the id came by a shared subscription."""
+        self._shared[packet_id] = share, message, qos
+
+    def unfinished(self) -> Iterator[tuple[str, Message, int]]:
+        """(shared subscription, message, qos) of what the client has not got, in order, now that it is gone.
+
+        A QoS 2 message that was sent may have been received: it is nobody else's (5, 4.8.2-5).
+        """
+        for packet_id, (share, message, qos) in self._shared.items():
+            if packet_id in self._acks:
+                yield share, message, qos
+        yield from ((item.share, item.message, item.qos) for item in self.waiting if item.share)
+
+    def give_up(self, packet_id: int) -> None:
+        """Drop what was just put in flight; its identifier is the next one again."""
+        self._end(packet_id)
+        self._last_id = packet_id - 1
+        self.dropped += 1
 
     def finished(self, packet_id: int, packet_type: int) -> bool:
         """Take a PUBACK or PUBCOMP; False when nothing with that id is in flight.
 
         Raises RemoteProtocolError when another answer is due (5, 4.3).
         """
-        awaited = self._awaited.get(packet_id)
+        awaited = PUBACK if packet_id in self._acks else self._awaited.get(packet_id)
         if awaited is None:
             return False
         if awaited != packet_type:
-            raise _wrong(packet_id, packet_type, awaited)
-        del self._awaited[packet_id]
+            raise wrong_answer(packet_id, packet_type, awaited)
+        self._end(packet_id)
         return True
 
-    def received(self, packet_id: int, failed: bool) -> bool:
-        """Take a PUBREC; True when a PUBREL is due, False when that id is not in flight or has failed.
+    def received(self, packet_id: int, failed: bool) -> Release:
+        """Take a PUBREC. A repeated one asks for a repeated PUBREL.
 
-        Raises RemoteProtocolError when a PUBACK is due. A repeated PUBREC asks for a repeated PUBREL.
+        Raises RemoteProtocolError when a PUBACK is due.
         """
-        awaited = self._awaited.get(packet_id)
-        if awaited is None:
-            return False
-        if awaited == PUBACK:
-            raise _wrong(packet_id, PUBREC, awaited)
+        if packet_id in self._acks:
+            raise wrong_answer(packet_id, PUBREC, PUBACK)
+        if packet_id not in self._awaited:
+            return Release.UNKNOWN
         if failed:
-            del self._awaited[packet_id]
-            return False
+            self._end(packet_id)
+            return Release.FAILED
         self._awaited[packet_id] = PUBCOMP
-        return True
+        return Release.NOW
+
+    def _pop(self) -> _Waiting:
+        item = self.waiting.popleft()
+        self._bytes -= _size(item.message)
+        return item
+
+    def _end(self, packet_id: int) -> None:
+        self._acks.discard(packet_id)
+        self._awaited.pop(packet_id, None)
+        if self._shared:
+            self._shared.pop(packet_id, None)
 
 
-def _wrong(packet_id: int, found: int, expected: int) -> RemoteProtocolError:
+def wrong_answer(packet_id: int, found: int, expected: int) -> RemoteProtocolError:
+    """The error for an acknowledgement of another QoS than the message's."""
     return RemoteProtocolError(
         ReasonCode.PROTOCOL_ERROR, f"{NAMES[found]} for packet {packet_id}, where {NAMES[expected]} is due"
     )

@@ -58,7 +58,7 @@ def make_service(pki, book):
         router.set_rows([Row(("device:*",), ("t/#",), ("device:*",))], specs)
         chosen = ListenerSettings(**{"host": "127.0.0.1", "port": 0, "websocket_port": 0, **settings})
         return ListenerService(
-            chosen, router, book, specs.get, files or pki.files, SystemClock(), renew, password_book
+            chosen, router, book, specs.get, files or pki.files, SystemClock(), renew, passwords=password_book
         )
 
     return make
