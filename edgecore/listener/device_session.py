@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 from edgecore.base.commit import when_all_done
 from edgecore.base.errors import NotAuthorizedError, RefusedError, RemoteProtocolError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Receipt
+from edgecore.base.interfaces import Receipt, Receiver
 from edgecore.base.message import Message
 from edgecore.listener.acknowledging import Acknowledging
 from edgecore.listener.credential import Credential, reason_of
@@ -117,6 +117,11 @@ class DeviceSession:
     def connected(self) -> bool:
         """Whether the client is there (base Receiver)."""
         return self.live
+
+    @property
+    def _receiver(self) -> Receiver:
+        """What the router knows of us: the session that is kept, or ourselves."""
+        return self._opening.session or self
 
     @property
     def queued(self) -> int:
@@ -288,7 +293,7 @@ class DeviceSession:
             self._router.invalidate()
             self._mark()
         self._will = will_of(packet.will)
-        self._ways = Ways(self._router, self.principal, packet.version, self._mqtt)
+        self._ways = Ways(self._router, self.principal, self._receiver, packet.version, self._mqtt)
 
     def _refuse(self, reason_code: ReasonCode, text: str) -> None:
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())
@@ -321,7 +326,7 @@ class DeviceSession:
         if packet.qos == 2 and self._opening.session is not None:
             self._publish_exactly_once(packet.packet_id, message, self._opening.session)
             return
-        receipt = self._router.publish(message)
+        receipt = self._router.publish(message, self._receiver)
         if packet.qos:
             self._acknowledging.answer(packet.packet_id, packet.qos, receipt)
 
@@ -334,7 +339,7 @@ class DeviceSession:
         except RefusedError as error:
             self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, refused=str(error)))
             return
-        receipt = self._router.publish(message)
+        receipt = self._router.publish(message, self._receiver)
         if receipt.refused or not receipt.allowed:
             kept.let_go(session, packet_id)
             self._acknowledging.answer(packet_id, 2, receipt)

@@ -11,7 +11,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from edgecore.base.errors import RemoteProtocolError, TopicError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Subscriber
+from edgecore.base.interfaces import Receiver, Subscriber
 from edgecore.base.topic import check_topic
 from edgecore.listener.stored_session import StoredSession
 from edgecore.mqtt.packets import V5
@@ -74,14 +74,19 @@ class Publisher(Protocol):
 class Ways:
     """How one publisher's topics travel: to these connections as they are, or (None) by the general path.
 
+    `via`: the session by which it publishes, for no-local.
+
     By QoS and topic: at QoS 1 all receivers must get QoS 1, and nothing may have to be durable.
     """
 
-    __slots__ = ("_generation", "_mqtt", "_router", "_sender", "_version", "_ways")
+    __slots__ = ("_generation", "_mqtt", "_router", "_sender", "_version", "_via", "_ways")
 
-    def __init__(self, router: Router, sender: Principal, version: int, mqtt: Publisher) -> None:
+    def __init__(
+        self, router: Router, sender: Principal, via: Receiver, version: int, mqtt: Publisher
+    ) -> None:
         self._router = router
         self._sender = sender
+        self._via = via
         self._version = version
         self._mqtt = mqtt
         self._ways: dict[tuple[int, bytes], tuple[FrameReceiver, ...] | None] = {}
@@ -176,7 +181,7 @@ class Ways:
             topic = check_topic(text_of(raw_topic[2:]))
         except (TopicError, RemoteProtocolError):
             return None  # the general path says what is wrong with it
-        plan = self._router.plan_for(self._sender, topic)
+        plan = self._router.plan_for(self._sender, topic, self._via)
         if not plan.plain:
             return None
         way: list[FrameReceiver] = []

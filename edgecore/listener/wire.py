@@ -1,4 +1,4 @@
-"""What a session needs of what is below it: a connection, or a WebSocket on one. Nothing but the protocol."""
+"""What a session needs of its connection, whatever carries it: TLS over TCP, WebSocket. No code."""
 
 from __future__ import annotations
 
