@@ -6,37 +6,27 @@ the machine can read and the shell keeps.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import secrets
 import sys
-import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
 
 import typer
 
-from edgecore.base.errors import ConfigError, PasswordError, StoreError
+from edgecore.base.errors import PasswordError
 from edgecore.base.identity import is_name
-from edgecore.cli.control import Control, NotRunningError
-from edgecore.cli.options import Dir, Json, paths_of
+from edgecore.cli.device_access import Answer, ask_books
+from edgecore.cli.options import Dir, Json
 from edgecore.cli.output import emit, emit_json, say
 
 if TYPE_CHECKING:
-    from edgecore.base.interfaces import DevicePasswords
-    from edgecore.config.paths import Paths
-
-Answer = dict[str, object]
+    from edgecore.listener.books import Books
 
 # Bytes of randomness in a generated password: 144 bits, 24 characters that any keyboard has.
 _RANDOM_BYTES: Final = 18
 # More than a password may have (listener/passwords.py), so that a longer one is refused and not cut.
 _MAX_LINE: Final = 4096
-# Another verb may hold the store for a moment, or a core may be starting: it is asked next.
-_PATIENCE: Final = 10.0
-_LOOK_AGAIN: Final = 0.05
 
 
 def password(
@@ -95,19 +85,20 @@ def _text(line: bytes) -> str:
 
 
 def _set(name: str, chosen: str, folder: Path | None) -> None:
-    async def directly(passwords: DevicePasswords) -> Answer:
-        await passwords.set(name, chosen.encode())
+    async def directly(books: Books) -> Answer:
+        await books.passwords.set(name, chosen.encode())
         return {}
 
     path, body = f"/passwords/{quote(name, safe='')}", {"password": chosen}
-    _ask(folder, lambda control: control.post(path, body), directly)
+    ask_books(folder, lambda control: control.post(path, body), directly)
 
 
 def _remove(name: str, folder: Path | None, *, json: bool) -> None:
-    async def directly(passwords: DevicePasswords) -> Answer:
-        return {"name": name, "removed": await passwords.remove(name)}
+    async def directly(books: Books) -> Answer:
+        return {"name": name, "removed": await books.passwords.remove(name)}
 
-    answer = _ask(folder, lambda control: control.post(f"/passwords/{quote(name, safe='')}/remove"), directly)
+    path = f"/passwords/{quote(name, safe='')}/remove"
+    answer = ask_books(folder, lambda control: control.post(path), directly)
     if json:
         emit_json(answer)
     elif answer["removed"]:
@@ -117,10 +108,10 @@ def _remove(name: str, folder: Path | None, *, json: bool) -> None:
 
 
 def _list(folder: Path | None, *, json: bool) -> None:
-    async def directly(passwords: DevicePasswords) -> Answer:
-        return {"devices": list(passwords.names())}
+    async def directly(books: Books) -> Answer:
+        return {"devices": list(books.passwords.names())}
 
-    answer = _ask(folder, lambda control: control.get("/passwords"), directly)
+    answer = ask_books(folder, lambda control: control.get("/passwords"), directly)
     names = answer["devices"]
     if json:
         emit_json(answer)
@@ -128,49 +119,3 @@ def _list(folder: Path | None, *, json: bool) -> None:
         emit("\n".join(names))
     else:
         say("no device has a password: `edgecore device password NAME` gives it one")
-
-
-def _ask(
-    folder: Path | None,
-    running: Callable[[Control], Answer],
-    directly: Callable[[DevicePasswords], Coroutine[Any, Any, Answer]],
-) -> Answer:
-    """Ask the core that runs; while none does, do it here, with the store's lock held."""
-    from edgecore.store import StoreLock
-
-    paths = paths_of(folder)
-    until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return running(Control(paths.control))
-        except NotRunningError:
-            if not paths.config.exists():
-                raise ConfigError(
-                    str(paths.config), "", "no file", "a core's settings", "Make them with `edgecore init`."
-                ) from None
-        paths.state.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(StoreLock(paths.lock))
-            except StoreError:
-                if time.monotonic() > until:
-                    raise
-            else:
-                return asyncio.run(_with_passwords(paths, directly))
-        time.sleep(_LOOK_AGAIN)
-
-
-async def _with_passwords(
-    paths: Paths, act: Callable[[DevicePasswords], Coroutine[Any, Any, Answer]]
-) -> Answer:
-    from edgecore.base.clock import SystemClock
-    from edgecore.listener.books import open_books
-    from edgecore.listener.pki import CertificateAuthority
-    from edgecore.store import Dictionary
-
-    authority = CertificateAuthority.load_or_create(paths.pki)
-    with (
-        contextlib.closing(Dictionary.open(paths.registry)) as certificates,
-        contextlib.closing(Dictionary.open(paths.passwords)) as passwords,
-    ):
-        return await act(open_books(certificates, passwords, authority, SystemClock()).passwords)

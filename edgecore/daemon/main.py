@@ -169,9 +169,10 @@ def _books(config: Config) -> Iterator[tuple[Books, TlsFiles, Callable[[], bool]
         contextlib.closing(Dictionary.open(config.paths.registry)) as certificates,
         contextlib.closing(Dictionary.open(config.paths.passwords)) as passwords,
     ):
+        books = open_books(certificates, passwords, authority, SystemClock())
         yield (
-            open_books(certificates, passwords, authority, SystemClock()),
-            TlsFiles(config.paths.pki / "ca.pem", certificate, key),
+            books,
+            TlsFiles(config.paths.pki / "ca.pem", certificate, key, books.registry.anchors),
             lambda: authority.renew_server_certificate(local_names()),
         )
 

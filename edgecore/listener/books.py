@@ -33,6 +33,5 @@ def open_books(
     """
     registry = Registry(certificates, issuer, clock)
     book = Passwords(passwords, registry.enrol, clock, secrets.token_bytes)
-    registry.on_revoked(book.forget)
-    registry.end_too(book.remove)
+    registry.end_too(book)
     return Books(registry, book)

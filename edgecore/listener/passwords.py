@@ -128,7 +128,7 @@ class Passwords:
         self._clock = clock
         self._new_salt = new_salt
         self._records: dict[str, PasswordRecord] = {}
-        self._changed: list[Callable[[], None]] = []
+        self._changed: list[Callable[[str], None]] = []
         # set and remove each change memory and disk: one at a time.
         self._changing = asyncio.Lock()
         for name, value in dictionary.items():
@@ -142,8 +142,8 @@ class Passwords:
         """The devices that have a password, by name."""
         return tuple(sorted(self._records))
 
-    def on_changed(self, callback: Callable[[], None]) -> None:
-        """Call `callback()` when a password was replaced or taken away, on the loop."""
+    def on_changed(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(name)` when the device's password was replaced or taken away, on the loop."""
         self._changed.append(callback)
 
     async def set(self, name: str, password: bytes) -> None:
@@ -157,7 +157,7 @@ class Passwords:
         async with self._changing:
             await self._dictionary.aput(name, msgspec.to_builtins(record))
             self._records[name] = record
-        self._tell()
+        self._tell(name)
 
     def forget(self, name: str) -> None:
         """Let nobody in with this device's password from now on; `remove` makes it durable."""
@@ -167,12 +167,12 @@ class Passwords:
         """Take the device's password away, durably; False when it had none. Raises StoreError."""
         async with self._changing:
             self.forget(name)
-            self._tell()
+            self._tell(name)
             return await self._dictionary.adelete(name)
 
-    def _tell(self) -> None:
+    def _tell(self, name: str) -> None:
         for callback in self._changed:
-            callback()
+            callback(name)
 
     def _learn(self, name: str, value: object) -> None:
         try:

@@ -99,6 +99,7 @@ class ListenerService:
                 self._sweep()
                 if asyncio.get_running_loop().time() >= renewal:
                     await self._look_at_certificate()
+                    self.recheck()  # the end of a device's certificate may have come
                     renewal = asyncio.get_running_loop().time() + RENEWAL
 
     def reload(self) -> None:
@@ -110,8 +111,16 @@ class ListenerService:
         for each, context in zip(self._entrances, contexts, strict=True):
             each.context = context
 
+    async def trust_changed(self) -> None:
+        """Go by the CA and the anchors as they are now; the server's certificate is remade if it must be.
+
+        Drops nobody. What fails is logged and tried again with the next look at the server's certificate.
+        """
+        self._stale = True
+        await self._look_at_certificate()
+
     def recheck(self) -> None:
-        """End the sessions of devices that were revoked or have left the group, now."""
+        """End the sessions of devices that were revoked, whose time is over, or who left the group, now."""
         for connection in list(self._connections):
             if connection.session is not None and connection.session.live:
                 connection.session.recheck()
@@ -185,9 +194,9 @@ class ListenerService:
             if self._stale:
                 self.reload()
                 self._stale = False
-                _log.info("server certificate renewed, new handshakes use it")
+                _log.info("TLS loaded anew, new handshakes use the present certificates")
         except (CertificateError, OSError) as error:
-            _log.error("server certificate not renewed, next try in %g s reason=%r", RENEWAL, str(error))
+            _log.error("TLS not loaded anew, next try in %g s reason=%r", RENEWAL, str(error))
 
     def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()

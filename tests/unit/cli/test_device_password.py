@@ -7,9 +7,7 @@ import sys
 
 import pytest
 
-from edgecore.cli import device_password as device_password_module
 from edgecore.cli import exit_codes
-from edgecore.store import StoreLock
 
 
 class Input:
@@ -125,21 +123,6 @@ def test_a_folder_that_was_never_initialised(edgecore, tmp_path):
     done = edgecore("device", "password", "lamp", "--generate", "--dir", tmp_path)
     assert (done.code, done.out) == (exit_codes.CONFIG, "")
     assert "Make them with `edgecore init`" in done.err
-
-
-def test_waits_for_another_that_holds_the_store(edgecore, resting, monkeypatch):
-    with StoreLock(resting / "state" / "lock"):
-        monkeypatch.setattr(device_password_module, "_PATIENCE", 0.0)
-        done = edgecore("device", "password", "--list", "--dir", resting)
-    assert done.code == exit_codes.FAILED
-    assert "another edgecore runs on this folder; stop it first" in done.err
-
-
-def test_goes_on_once_the_store_is_free(edgecore, resting, monkeypatch):
-    lock = StoreLock(resting / "state" / "lock")
-    lock.__enter__()
-    monkeypatch.setattr(device_password_module.time, "sleep", lambda _: lock.__exit__(None, None, None))
-    assert edgecore("device", "password", "--list", "--dir", resting).code == 0
 
 
 def test_a_person_types_it_twice_and_nobody_sees_it(core):

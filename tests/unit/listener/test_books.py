@@ -38,7 +38,7 @@ async def test_a_device_with_a_password_is_one_of_the_registry(reopen):
 async def test_a_revocation_ends_the_password_before_sessions_are_looked_at_and_for_good(reopen):
     books, seen = await reopen(), []
     await books.passwords.set("lamp", b"correct horse")
-    books.registry.on_revoked(lambda name: seen.append((name, books.passwords.record(name))))
+    books.registry.on_revoked(lambda gone: seen.append((gone.device, books.passwords.record(gone.device))))
     await books.registry.revoke("lamp")
     assert seen == [("lamp", None)]
     assert (await reopen()).passwords.record("lamp") is None

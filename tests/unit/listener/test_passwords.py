@@ -50,7 +50,7 @@ class Book:
     def __init__(self, values=()):
         self.memory, self.enrolled, self.told = Memory(values), [], []
         self.passwords = Passwords(self.memory, self._enrol, ManualClock(1000.0), bytes)
-        self.passwords.on_changed(lambda: self.told.append(self.passwords.names()))
+        self.passwords.on_changed(lambda name: self.told.append((name, self.passwords.names())))
 
     async def _enrol(self, name):
         if name == "no/name":
@@ -121,7 +121,7 @@ async def test_a_password_is_set_durably_and_its_device_enrolled():
     assert "correct horse" not in repr(book.memory)
     again = Book(book.memory)
     assert again.passwords.record("gate") == book.passwords.record("gate")
-    assert book.told == [("gate",)]
+    assert book.told == [("gate", ("gate",))]
 
 
 @pytest.mark.usefixtures("cheap")
@@ -147,7 +147,7 @@ async def test_a_removed_password_lets_nobody_in_even_when_the_disk_is_full():
     with pytest.raises(StoreError):
         await book.passwords.remove("lamp")
     assert book.passwords.names() == ()
-    assert book.told[0] == ("lamp",)
+    assert book.told[0] == ("gate", ("lamp",))
 
 
 @pytest.mark.parametrize(

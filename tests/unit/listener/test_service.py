@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from edgecore.base.clock import SystemClock
-from edgecore.base.errors import CertificateError, UnavailableError
+from edgecore.base.errors import CertificateError, NotAuthorizedError, UnavailableError
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.listener import ListenerService, ListenerSettings, TlsFiles
 from edgecore.listener import service as service_module
@@ -334,3 +334,61 @@ async def test_a_renewal_that_fails_leaves_the_present_certificate_in_use(
             assert served(one) == ssl.PEM_cert_to_DER_cert((pki.folder / "two.pem").read_text())
     assert "disk full" in caplog.text
     assert "no CA" in caplog.text
+
+
+async def test_a_session_ends_when_its_certificate_has(make_service, pki, book, monkeypatch):
+    monkeypatch.setattr(service_module, "SWEEP", 0.01)
+    monkeypatch.setattr(service_module, "RENEWAL", 0.0)
+
+    def lookup(fingerprint):
+        if ended and fingerprint == first:
+            raise NotAuthorizedError("has expired")
+        return book.get(fingerprint)
+
+    first, ended = pki.fingerprint("one"), False
+    monkeypatch.setattr(book, "lookup", lookup)
+    async with (
+        running(make_service()) as service,
+        client(service, pki) as one,
+        client(service, pki, "two") as two,
+    ):
+        await one.receive()
+        await two.receive()
+        ended = True
+        assert (await one.receive()).reason_code == 0x87
+        await two.send(p.PingReq())
+        assert await two.receive() == p.PingResp()
+
+
+async def test_a_change_of_trust_counts_from_the_next_handshake_and_drops_nobody(make_service, pki, tmp_path):
+    """Here it is the CA that changes; what was remade meanwhile is shown as well."""
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes((pki.folder / "ca.pem").read_bytes())
+    renewal = Renewal(pki, tmp_path, [])
+    files = TlsFiles(ca, renewal.files.certificate, renewal.files.key)
+    async with running(make_service(files, renewal)) as service, client(service, pki) as one:
+        await one.receive()
+        ca.write_bytes((pki.folder / "foreign.pem").read_bytes())
+        renewal.steps.append("two")
+        await service.trust_changed()
+        late = Client(*await asyncio.open_connection("127.0.0.1", service.port, ssl=pki.client("one")))
+        assert served(late) == ssl.PEM_cert_to_DER_cert((pki.folder / "two.pem").read_text())
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await late.receive()
+        await late.close()
+        await one.send(p.PingReq())
+        assert await one.receive() == p.PingResp()
+
+
+async def test_a_change_of_trust_that_fails_is_tried_again_with_the_next_look(
+    make_service, pki, tmp_path, caplog
+):
+    renewal = Renewal(pki, tmp_path, [OSError("disk full")])
+    async with running(make_service(renewal.files, renewal)) as service:
+        await service.trust_changed()
+        assert "TLS not loaded anew" in caplog.text
+        renewal.use("two")
+        await service._look_at_certificate()
+        async with client(service, pki) as one:
+            assert (await one.receive()).reason_code == 0
+            assert served(one) == ssl.PEM_cert_to_DER_cert((pki.folder / "two.pem").read_text())

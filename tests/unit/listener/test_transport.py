@@ -161,7 +161,7 @@ def test_a_lost_connection_tells_the_session(line):
     assert len(line.house.sessions) == 0
 
 
-@pytest.mark.parametrize("name", ["expired", "foreign", None])
+@pytest.mark.parametrize("name", ["foreign", None])
 def test_a_bad_certificate_is_refused_with_an_alert_and_counted(house, pki, name):
     line = Line(house, pki, name)
     with pytest.raises(ssl.SSLError):
