@@ -16,6 +16,7 @@ from edgecore.base.errors import (
     ConfigError,
     EdgecoreError,
     NotAuthorizedError,
+    PasswordError,
     RefusedError,
     StoreError,
     TopicError,
@@ -28,6 +29,7 @@ from edgecore.base.message import Message
 _STATUSES: Final[tuple[tuple[type[EdgecoreError], int], ...]] = (
     (NotAuthorizedError, 403),
     (CertificateError, 400),
+    (PasswordError, 400),
     (ConfigError, 400),
     (TopicError, 400),
     (RefusedError, 503),

@@ -18,6 +18,7 @@ from edgecore import __version__
 from edgecore.api.device_routes import DeviceRoutes
 from edgecore.api.feed import Feed
 from edgecore.api.metrics import CONTENT_TYPE, exposition
+from edgecore.api.password_routes import PasswordRoutes
 from edgecore.api.peer import local_operator, peer_uid
 from edgecore.api.replies import PublishRequest, error_reply, http_error_reply
 from edgecore.api.settings import ApiSettings
@@ -25,7 +26,7 @@ from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.errors import EdgecoreError, NotAuthorizedError, RefusedError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Bus, Devices, Statuses, Subscriber
+from edgecore.base.interfaces import Bus, DevicePasswords, Devices, Statuses, Subscriber
 from edgecore.base.message import Message
 from edgecore.base.topic import check_filter, check_topic
 
@@ -53,6 +54,7 @@ class Routes:
         settings: ApiSettings,
         bus: OperatorBus,
         devices: Devices,
+        passwords: DevicePasswords,
         statuses: Statuses,
         clock: Clock,
         own_uid: int,
@@ -60,6 +62,7 @@ class Routes:
         self._settings = settings
         self._bus = bus
         self._device_routes = DeviceRoutes(devices, self._operator)
+        self._password_routes = PasswordRoutes(passwords, self._operator)
         self._statuses = statuses
         self._clock = clock
         self._own_uid = own_uid
@@ -75,6 +78,7 @@ class Routes:
                 web.get("/status", self._status),
                 web.get("/metrics", self._metrics),
                 *self._device_routes.table(),
+                *self._password_routes.table(),
                 web.post("/publish", self._publish),
                 web.get("/subscribe", self._subscribe),
             ]

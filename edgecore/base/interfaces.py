@@ -268,6 +268,22 @@ class Devices(Protocol):
         ...
 
 
+class DevicePasswords(Protocol):
+    """The devices that may come with a password, for the control API."""
+
+    async def set(self, name: str, password: bytes) -> None:
+        """Let device `name` come with `password`, and with no other one. Raises PasswordError."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Take the device's password away and close its sessions; False when it had none."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """The devices that have a password, by name."""
+        ...
+
+
 class Units(Protocol):
     """The running units, for deployments."""
 

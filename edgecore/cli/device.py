@@ -12,6 +12,7 @@ import typer
 from edgecore.base.identity import is_name
 from edgecore.cli.device_access import Answer, ask
 from edgecore.cli.device_files import new_files, read_pem, write_pem
+from edgecore.cli.device_password import password
 from edgecore.cli.device_words import print_device, print_list, progress
 from edgecore.cli.options import Dir, Json
 from edgecore.cli.output import emit_json, say
@@ -21,6 +22,8 @@ device = typer.Typer(
     rich_markup_mode="rich",
     help="Add, show, renew and revoke client devices and their certificates.",
 )
+
+device.command("password")(password)
 
 Name = Annotated[str, typer.Argument(help="1 to 128 of a-z A-Z 0-9 : _ -")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")]

@@ -17,7 +17,7 @@ from edgecore.base.identity import Principal
 from edgecore.base.interfaces import Receipt, Receiver
 from edgecore.base.message import Message
 from edgecore.listener.acknowledging import Acknowledging
-from edgecore.listener.credential import Credential
+from edgecore.listener.credential import Credential, reason_of
 from edgecore.listener.door import Door
 from edgecore.listener.kept_sessions import Opening
 from edgecore.listener.publishing import message_of, will_of
@@ -232,7 +232,7 @@ class DeviceSession:
             self._check_will(found, packet.will)
             self._enter(packet, found)
         except NotAuthorizedError as error:
-            self._refuse(ReasonCode.NOT_AUTHORIZED, str(error))
+            self._refuse(reason_of(error), str(error))
             self._catch_up()
         except RefusedError as error:
             self._refuse(ReasonCode.QUOTA_EXCEEDED, str(error))

@@ -80,6 +80,18 @@ class Issuer(Protocol):
         ...
 
 
+class OtherWay(Protocol):
+    """Another way for a device to come in, which ends with its last certificate: passwords.Passwords."""
+
+    def forget(self, name: str) -> None:
+        """Let nobody in by it from now on."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Make that durable."""
+        ...
+
+
 class DurableDictionary(Protocol):
     """What keeps the records: store.Dictionary. Durable when a call returns."""
 
@@ -104,6 +116,7 @@ class Registry:
         self._good: dict[str, tuple[str, float]] = {}  # fingerprint -> device, end
         self._revoked: list[Revoked] = []
         self._trust_changed: list[TrustChanged] = []
+        self._other_ways: list[OtherWay] = []
         self.anchors = Anchors()
         # Each change reads and writes records, and some the authority: one at a time.
         self._changing = asyncio.Lock()
@@ -136,6 +149,20 @@ class Registry:
         A new anchor needs no such call: contexts in use take it as they are.
         """
         self._trust_changed.append(callback)
+
+    def end_too(self, way: OtherWay) -> None:
+        """End this way in of a device when `revoke` leaves it no certificate, before that is reported."""
+        self._other_ways.append(way)
+
+    async def enrol(self, name: str) -> None:
+        """Know a device that has no certificate (yet), so that it can be listed and revoked.
+
+        Raises CertificateError for a name that none can have, StoreError.
+        """
+        r.check_name(name)
+        async with self._changing:
+            if name not in self._records:
+                await self._keep(DeviceRecord(name, self._clock.now()))
 
     # What operators ask (base Devices) ------------------------------------------------------------
 
@@ -171,7 +198,7 @@ class Registry:
             known = self.record(name)
             if not known.good:
                 raise CertificateError(
-                    f"every certificate of {name} is revoked: `edgecore device add {name}` lets it in again"
+                    f"{name} holds no good certificate: `edgecore device add {name}` gives it one"
                 )
             return await self._grant(known, csr, certificate, days)
 
@@ -186,9 +213,14 @@ class Registry:
             known = self.record(name)
             gone = r.chosen(known, certificate)
             record = r.without(known, gone, self._clock.now())
+            ended = [] if record.good else self._other_ways
+            for way in ended:
+                way.forget(name)
             anchors = self._refuse(record, gone)
             try:
                 await self._keep(record)
+                for way in ended:
+                    await way.remove(name)
             finally:
                 if anchors:
                     await self._load_trust_anew()

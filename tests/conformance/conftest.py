@@ -46,7 +46,7 @@ async def service(pki, tmp_path):
     for name in specs:
         book[fingerprint_of(ssl.PEM_cert_to_DER_cert((pki / f"{name}.pem").read_text()))] = name
     files = TlsFiles(pki / "ca.pem", pki / "server.pem", pki / "server.key")
-    settings = ListenerSettings("127.0.0.1", 0)
+    settings = ListenerSettings("127.0.0.1", 0, websocket=False)
     async with Database(tmp_path / "core.db", StoreSettings(reserve_bytes=0)) as database:
         kept = KeptSessions(SessionStore(database), router, settings, clock)
         await kept.open()

@@ -96,7 +96,7 @@ class Site:
         files = TlsFiles(
             folder / "core" / "ca.pem", *self.core.ensure_server_certificate(), self.registry.anchors
         )
-        settings = ListenerSettings(host="127.0.0.1", port=0)
+        settings = ListenerSettings(host="127.0.0.1", port=0, websocket=False)
         self.door = ListenerService(settings, router, self.registry, specs.get, files, SystemClock())
         self.registry.on_trust_changed(self.door.trust_changed)
 

@@ -54,6 +54,10 @@ class NoUnits:
         return {}
 
 
+class NoPasswords:
+    """password_routes.py has its own tests."""
+
+
 @pytest.fixture
 def devices():
     return FakeDevices()
@@ -63,7 +67,13 @@ def devices():
 async def ask(devices, tmp_path):
     """Ask the running control API: (status, body)."""
     service = ApiService(
-        ApiSettings(), Router(ManualClock()), devices, NoUnits(), tmp_path / "run", ManualClock()
+        ApiSettings(),
+        Router(ManualClock()),
+        devices,
+        NoPasswords(),
+        NoUnits(),
+        tmp_path / "run",
+        ManualClock(),
     )
     ready = asyncio.Event()
     task = asyncio.create_task(service.run(ready.set))

@@ -12,7 +12,14 @@ import pytest
 from edgecore.api import ApiService, ApiSettings
 from edgecore.base.clock import ManualClock
 from edgecore.base.commit import Commit
-from edgecore.base.errors import CertificateError, ConfigError, RefusedError, StoreError, UnavailableError
+from edgecore.base.errors import (
+    CertificateError,
+    ConfigError,
+    PasswordError,
+    RefusedError,
+    StoreError,
+    UnavailableError,
+)
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.base.identity import CLOUD, CORE, device
 from edgecore.base.interfaces import DeviceCertificate, DeviceRecord
@@ -31,6 +38,24 @@ class FakeDevices:
 
     def records(self):
         return (RECORD,)
+
+
+class FakePasswords:
+    """Takes what is long enough."""
+
+    def __init__(self):
+        self.known = {"lamp": b"correct horse"}
+
+    async def set(self, name, password):
+        if len(password) < 8:
+            raise PasswordError(f"found a password of {len(password)} bytes")
+        self.known[name] = password
+
+    async def remove(self, name):
+        return self.known.pop(name, None) is not None
+
+    def names(self):
+        return sorted(self.known)
 
 
 class FakeStatuses:
@@ -69,9 +94,16 @@ class Window:
             [Row(("device:*",), ("to/cloud",), ("cloud",))], {"sensor": DeviceSpec("sensor", "sensor")}
         )
         self.devices = FakeDevices()
+        self.passwords = FakePasswords()
         self.statuses = FakeStatuses()
         self.service = ApiService(
-            settings or ApiSettings(), self.router, self.devices, self.statuses, self.run_dir, ManualClock()
+            settings or ApiSettings(),
+            self.router,
+            self.devices,
+            self.passwords,
+            self.statuses,
+            self.run_dir,
+            ManualClock(),
         )
 
     async def __aenter__(self):
@@ -163,6 +195,15 @@ async def test_an_error_of_the_registry_is_put_as_json(window):
     status, body = await window.post("/devices", {"name": "bad name"})
     assert status == 400
     assert body["error"].startswith("found device name 'bad name'")
+
+
+async def test_passwords_are_set_and_taken_away(window):
+    assert await window.post("/passwords/gate", {"password": "battery staple"}) == (200, {"name": "gate"})
+    assert await window.get("/passwords") == (200, {"devices": ["gate", "lamp"]})
+    assert await window.post("/passwords/lamp/remove") == (200, {"name": "lamp", "removed": True})
+    status, body = await window.post("/passwords/gate", {"password": "short"})
+    assert (status, body["error"]) == (400, "found a password of 5 bytes")
+    assert window.passwords.known == {"gate": b"battery staple"}
 
 
 async def test_an_operator_publishes_by_the_rows_of_any_source(window):

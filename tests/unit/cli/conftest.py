@@ -11,7 +11,7 @@ import pytest
 
 from edgecore.api import ApiService, ApiSettings
 from edgecore.base.clock import ManualClock
-from edgecore.base.errors import CertificateError
+from edgecore.base.errors import CertificateError, PasswordError
 from edgecore.base.group import Row
 from edgecore.base.identity import CLOUD, CORE
 from edgecore.base.interfaces import DeviceCertificate, DeviceRecord, IssuedCertificate, Rotation
@@ -113,6 +113,22 @@ class FakeDevices:
         return self.under_way
 
 
+class FakePasswords:
+    def __init__(self):
+        self.known = {}
+
+    async def set(self, name, password):
+        if len(password) < 8:
+            raise PasswordError("found a short password")
+        self.known[name] = password
+
+    async def remove(self, name):
+        return self.known.pop(name, None) is not None
+
+    def names(self):
+        return tuple(sorted(self.known))
+
+
 class Core:
     """What answers on D/run/control.sock. `D` is `folder`."""
 
@@ -121,6 +137,7 @@ class Core:
         self.units = {}
         self.cloud = Taker()
         self.devices = FakeDevices()
+        self.passwords = FakePasswords()
         self.router = Router(ManualClock())
         self.router.set_rows([Row(("device:*",), ("to/cloud",), ("cloud",))], {})
         self.router.attach("cloud", self.cloud)
@@ -159,7 +176,7 @@ class Core:
         self._end = asyncio.Event()
         clock = ManualClock()
         run = Paths.under(self.folder).run
-        service = ApiService(ApiSettings(), self.router, self.devices, self, run, clock)
+        service = ApiService(ApiSettings(), self.router, self.devices, self.passwords, self, run, clock)
         task = asyncio.create_task(service.run(self._ready.set))
         await self._end.wait()
         task.cancel()

@@ -59,7 +59,7 @@ class Door:
         self.router.set_rows(ROWS, DEVICES)
         self.router.attach("cloud", self.cloud)
         tls = TlsFiles(folder / "pki" / "ca.pem", certificate, key)
-        settings = ListenerSettings(host="127.0.0.1", port=0)
+        settings = ListenerSettings("127.0.0.1", 0, websocket=False)
         self.service = ListenerService(settings, self.router, self, DEVICES.get, tls, SystemClock())
         self.port = 0
         self._ready = threading.Event()

@@ -466,6 +466,53 @@ async def test_an_older_record_is_written_as_they_are_now(issuer):
     assert [again.lookup(each) for each in ("ab" * 32, new.fingerprint)] == ["gate", "gate"]
 
 
+# Other ways to come in
+
+
+class Ways:
+    """Another way in, and what was told of it."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def forget(self, name):
+        self.told.append(("forgotten", name))
+
+    async def remove(self, name):
+        self.told.append(("removed", name))
+        return True
+
+
+async def test_a_device_may_be_known_without_a_certificate(registry, memory):
+    await registry.enrol("lamp")
+    await registry.add("gate")
+    gate, lamp = registry.records()
+    await registry.enrol("gate")
+    assert registry.records() == (gate, lamp)
+    assert (lamp.certificates, lamp.added_at) == ((), NOW)
+    assert Registry(memory, Numbered(), ManualClock(NOW)).records() == (gate, lamp)
+    with pytest.raises(CertificateError, match="a-z A-Z 0-9"):
+        await registry.enrol("a/+")
+
+
+async def test_other_ways_in_end_with_the_last_certificate_before_that_is_told(registry, told):
+    registry.end_too(Ways(told))
+    first, second = await registry.add("gate"), await registry.renew("gate")
+    await registry.revoke("gate", first.fingerprint)
+    assert told == [Revocation("gate", (first.fingerprint,), last=False)]
+    told.clear()
+    await registry.revoke("gate")
+    gone = Revocation("gate", (second.fingerprint,), last=True)
+    assert told == [("forgotten", "gate"), gone, ("removed", "gate")]
+
+
+async def test_a_device_without_a_certificate_is_revoked_too(registry, told):
+    registry.end_too(Ways(told))
+    await registry.enrol("lamp")
+    await registry.revoke("lamp")
+    assert told == [("forgotten", "lamp"), Revocation("lamp", (), last=True), ("removed", "lamp")]
+
+
 @pytest.mark.parametrize("value", [None, 3, {}, {"fingerprints": "x"}, {"fingerprints": [1]}])
 def test_a_damaged_record_is_left_out_and_logged(value, issuer, caplog):
     good = {"fingerprints": ["ab"], "revoked": [], "added_at": 1.0}
