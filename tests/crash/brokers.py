@@ -1,0 +1,215 @@
+"""The brokers under the harness, as black boxes: edgecore, and Mosquitto as the control.
+
+A broker starts, is killed and is stopped; a client of either role finds a Door. Everything lies in one
+folder and is kept over restarts. Each is ended by its own pid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import shutil
+import signal
+import socket
+
+from edgecore.sim.core import Core
+from edgecore.sim.device import Credentials
+from edgecore.sim.processes import Child, DemonstrationError
+from tests.benchmarks import load_pki
+from tests.crash.client import Door
+
+# Who connects: one device publishes, one subscribes, each with several client ids.
+ROLES = ("pub", "sub")
+GROUP = """
+[group]
+name = "crash"
+
+[devices.pub]
+
+[devices.sub]
+
+[[routes]]
+from = "device:pub"
+topic = ["m/#", "r/#"]
+to = "device:sub"
+"""
+# Bounds that no round reaches: what a bound drops is not lost by a crash.
+SETTINGS = """
+[listener]
+host = "127.0.0.1"
+max_queued = 1000000
+max_queued_bytes = "1GiB"
+"""
+# Debian's own file says `persistence true` and leaves the interval at its default of 1,800 s. The limits of
+# queues are lifted, as for edgecore.
+MOSQUITTO = """\
+listener {port} 127.0.0.1
+cafile {pki}/ca.pem
+certfile {pki}/server.pem
+keyfile {pki}/server.key
+require_certificate true
+allow_anonymous true
+persistence true
+persistence_location {state}/
+max_queued_messages 0
+max_inflight_messages 256
+set_tcp_nodelay true
+log_dest none
+# Started by root it would change to a user that cannot write here.
+user {user}
+"""
+STOP = 15.0
+START = 20.0
+
+
+def mosquitto_program():
+    """Where Mosquitto is, or None."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+class Edgecore:
+    """The real daemon, by its verbs."""
+
+    name = "edgecore"
+    keeps_wills = True
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.log = folder / "core.log"
+        self.core = Core(folder / "core", folder / "certs", self.log)
+        self._group = folder / "group"
+        self._contexts = {}
+        self._read = 0
+        self._aside = set()
+
+    async def prepare(self, group=GROUP, settings=SETTINGS, devices=ROLES):
+        """Make the core, its group and its devices. Once, before the first start."""
+        self._group.mkdir(parents=True)
+        (self._group / "group.toml").write_text(group)
+        await self.core.initialise("crash-core")
+        await self.core.configure(settings)
+        await self.core.add_devices(devices)
+        for role in devices:
+            self._contexts[role] = self.core.credentials(role).context()
+
+    async def start(self):
+        """Run it until devices can connect. Raises DemonstrationError."""
+        await self.core.start(self._group)
+
+    async def start_and_kill(self, after):
+        """Kill it `after` seconds from its start, ready or not."""
+        words = ("run", "--dir", str(self.core.folder), "--mqtt-port", str(self.core.port))
+        child = await Child.start("the core", self.log, *words)
+        await asyncio.wait([asyncio.create_task(child.ended())], timeout=after)
+        await child.kill()
+
+    async def kill(self):
+        """SIGKILL, and wait for the end."""
+        await self.core.child.kill()
+
+    async def stop(self):
+        """End it in order; gives the exit code."""
+        return await self.core.stop()
+
+    def check(self):
+        """Raise DemonstrationError when it has ended by itself."""
+        if not self.core.child.running:
+            raise DemonstrationError(f"the core ended by itself: {self.log.read_text()[-2000:]}")
+
+    def door(self, role):
+        """Where a client of that role connects."""
+        return Door("127.0.0.1", self.core.port, self._contexts[role])
+
+    def complaints(self):
+        """What it logged as an error, or set aside as damaged, since the last look: a kill gives no reason to."""
+        lines = self.log.read_text().splitlines()
+        new, self._read = lines[self._read :], len(lines)
+        found = [
+            line for line in new if line.split(" ")[1:2] in (["error"], ["critical"]) or "Traceback" in line
+        ]
+        aside = {path.name for path in (self.folder / "core").rglob("*.damaged-*")} - self._aside
+        self._aside |= aside
+        return found + [f"{name} was set aside" for name in sorted(aside)]
+
+
+class Mosquitto:
+    """Debian's Mosquitto with `persistence true`. `ending`: the signal by which `kill` ends it."""
+
+    name = "mosquitto"
+    keeps_wills = False
+
+    def __init__(self, folder, ending=signal.SIGKILL):
+        self.folder = folder
+        self._ending = ending
+        self._process = None
+        self._port = 0
+        self._contexts = {}
+
+    async def prepare(self):
+        """Make certificates and the configuration."""
+        pki, state = self.folder / "pki", self.folder / "state"
+        state.mkdir(parents=True)
+        load_pki.make(pki, len(ROLES))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = probe.getsockname()[1]
+        for number, role in enumerate(ROLES):
+            stem = pki / f"dev-{number:03}"
+            files = Credentials(stem.with_suffix(".pem"), stem.with_suffix(".key"), pki / "ca.pem")
+            self._contexts[role] = files.context()
+        words = {"port": self._port, "pki": pki, "state": state, "user": getpass.getuser()}
+        (self.folder / "mosquitto.conf").write_text(MOSQUITTO.format(**words))
+
+    async def start(self):
+        """Run it until it accepts connections."""
+        program = mosquitto_program()
+        assert program, "mosquitto is not installed: apt-get install mosquitto"
+        self._process = await asyncio.create_subprocess_exec(
+            program, "-c", str(self.folder / "mosquitto.conf"), stderr=asyncio.subprocess.DEVNULL
+        )
+        async with asyncio.timeout(START):
+            while not await self._listens():
+                self.check()
+                await asyncio.sleep(0.02)
+
+    async def _listens(self):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            return False
+        writer.transport.abort()
+        return True
+
+    async def start_and_kill(self, after):
+        """Kill it `after` seconds from its start, ready or not."""
+        starting = asyncio.create_task(self.start())
+        await asyncio.wait([starting], timeout=after)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await self.kill()
+
+    async def kill(self):
+        """Send the signal, and wait for the end."""
+        if self._process.returncode is None:
+            self._process.send_signal(self._ending)
+            await asyncio.wait_for(self._process.wait(), STOP)
+
+    async def stop(self):
+        """End it in order; gives the exit code."""
+        if self._process is None:
+            return 0
+        if self._process.returncode is None:
+            self._process.terminate()
+        return await asyncio.wait_for(self._process.wait(), STOP)
+
+    def check(self):
+        """Raise when it has ended by itself."""
+        if self._process.returncode is not None:
+            raise DemonstrationError(f"mosquitto ended with {self._process.returncode}")
+
+    def door(self, role):
+        """Where a client of that role connects."""
+        return Door("127.0.0.1", self._port, self._contexts[role])
+
+    def complaints(self):
+        """Mosquitto's log is not looked at."""
+        return []
