@@ -7,14 +7,16 @@ folder and is kept over restarts. Each is ended by its own pid.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
+import os
 import shutil
 import signal
 import socket
 
 from edgecore.sim.core import Core
 from edgecore.sim.device import Credentials
-from edgecore.sim.processes import Child, DemonstrationError
+from edgecore.sim.processes import Child, DemonstrationError, command, read_note, until
 from tests.benchmarks import load_pki
 from tests.crash.client import Door
 
@@ -68,57 +70,89 @@ def mosquitto_program():
 
 
 class Edgecore:
-    """The real daemon, by its verbs."""
+    """The real daemon, by its verbs. `under`: a command that runs it, such as strace with its options."""
 
     name = "edgecore"
     keeps_wills = True
 
-    def __init__(self, folder):
+    def __init__(self, folder, under=()):
         self.folder = folder
+        self.core = Core(folder / "core", folder / "certs", folder / "init.log")
         self.log = folder / "core.log"
-        self.core = Core(folder / "core", folder / "certs", self.log)
-        self._group = folder / "group"
+        self.under = under
+        self.pid = 0
+        self._child = None
+        self._port = 0
         self._contexts = {}
         self._read = 0
         self._aside = set()
 
-    async def prepare(self, group=GROUP, settings=SETTINGS, devices=ROLES):
+    async def prepare(self, group=GROUP, settings=SETTINGS, devices=ROLES, cloud=()):
         """Make the core, its group and its devices. Once, before the first start."""
-        self._group.mkdir(parents=True)
-        (self._group / "group.toml").write_text(group)
-        await self.core.initialise("crash-core")
+        (self.folder / "group").mkdir(parents=True)
+        (self.folder / "group" / "group.toml").write_text(group)
+        await self.core.initialise("crash-core", *cloud)
         await self.core.configure(settings)
         await self.core.add_devices(devices)
         for role in devices:
             self._contexts[role] = self.core.credentials(role).context()
 
+    async def _launch(self):
+        note = self.core.folder / "run" / "ports.json"
+        note.unlink(missing_ok=True)  # what is there afterwards is of this run
+        words = ["run", "--dir", str(self.core.folder), "--mqtt-port", str(self._port)]
+        words += ["--group", str(self.folder / "group")]
+        with self.log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *self.under,
+                *command(*words),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._child = Child("the core", process, self.log)
+
     async def start(self):
         """Run it until devices can connect. Raises DemonstrationError."""
-        await self.core.start(self._group)
+        await self._launch()
+        note = self.core.folder / "run" / "ports.json"
+
+        async def look():
+            return await asyncio.to_thread(read_note, note)
+
+        ports = await until("the core's MQTT port", START, look, self._child)
+        self.pid, self._port = ports["pid"], ports["mqtt"]
 
     async def start_and_kill(self, after):
-        """Kill it `after` seconds from its start, ready or not."""
-        words = ("run", "--dir", str(self.core.folder), "--mqtt-port", str(self.core.port))
-        child = await Child.start("the core", self.log, *words)
-        await asyncio.wait([asyncio.create_task(child.ended())], timeout=after)
-        await child.kill()
+        """Kill it `after` seconds from its start, ready or not. Not `under` anything."""
+        await self._launch()
+        self.pid = self._child.pid
+        await asyncio.wait([asyncio.create_task(self._child.ended())], timeout=after)
+        await self.kill()
 
     async def kill(self):
         """SIGKILL, and wait for the end."""
-        await self.core.child.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        await self._child.ended()
 
     async def stop(self):
         """End it in order; gives the exit code."""
-        return await self.core.stop()
+        if self._child is None:
+            return 0
+        if self._child.running:
+            os.kill(self.pid, signal.SIGTERM)
+        return await asyncio.wait_for(self._child.ended(), STOP)
 
     def check(self):
         """Raise DemonstrationError when it has ended by itself."""
-        if not self.core.child.running:
+        if not self._child.running:
             raise DemonstrationError(f"the core ended by itself: {self.log.read_text()[-2000:]}")
 
     def door(self, role):
         """Where a client of that role connects."""
-        return Door("127.0.0.1", self.core.port, self._contexts[role])
+        return Door("127.0.0.1", self._port, self._contexts[role])
 
     def complaints(self):
         """What it logged as an error, or set aside as damaged, since the last look: a kill gives no reason to."""

@@ -51,6 +51,8 @@ class Link:
 
     def __init__(self, reader, writer, version):
         self.connack = None
+        host, port = writer.get_extra_info("sockname")
+        self.address = f"{host}:{port}"  # our own end
         self._reader, self._writer, self._version = reader, writer, version
         self._framer = Framer(MAX_PACKET)
         self._early = deque()

@@ -46,7 +46,6 @@ class SenderNotes:
     def __init__(self):
         self._waiting = {}  # packet id -> Flight without PUBACK or PUBREC, in the order of sending
         self._released = {}  # packet id -> Flight with PUBREC and without PUBCOMP, in the order of PUBREC
-        self._last = 0
 
     @property
     def in_flight(self):
@@ -87,10 +86,9 @@ class SenderNotes:
         return Outcome(flight, packet.reason_code, p.PubRel(packet.packet_id))
 
     def _free_id(self):
-        while True:
-            self._last = self._last % LAST_PACKET_ID + 1
-            if self._last not in self._waiting and self._last not in self._released:
-                return self._last
+        """The lowest that is free: a broker that did not forget one in time is soon found out."""
+        used = self._waiting.keys() | self._released.keys()
+        return next(n for n in range(1, LAST_PACKET_ID + 1) if n not in used)
 
 
 def publish(flight, dup=False):
