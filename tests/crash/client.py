@@ -1,7 +1,7 @@
-"""MQTT clients that keep their half of the session over connections, as MQTT asks and most libraries do not.
+"""MQTT connections for the halves of `house`.
 
 They react: what a packet asks for is done when it comes, and nothing else runs. A lost connection ends
-`serve`; the notes stay, and `connect` goes on where they say.
+`serve`; the halves stay, and `connect` goes on where they say.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgecore.mqtt import packets as p
 from edgecore.mqtt.codec import decode, encode
 from edgecore.mqtt.framer import Framer
 from edgecore.mqtt.properties import RECEIVE_MAXIMUM, SESSION_EXPIRY_INTERVAL, PropertyMap
-from tests.crash.notes import FAILURE, ReceiverNotes, SenderNotes
+from tests.crash.house import number_of
 
 # Larger than any packet here.
 MAX_PACKET = 1024 * 1024
@@ -135,36 +135,24 @@ def persistent(client_id, version, receive_maximum=0xFFFF, will=None):
 
 
 class Publisher:
-    """Publishes on its streams as long as it is told to, with at most `window` messages in flight.
+    """Connects a Sender, and publishes as long as it is told to with at most `window` messages in flight.
 
-    `source()` gives (stream, number, payload, retain); `law` is told what was sent and acknowledged,
-    `noted` which handshakes have ended.
+    `source()` gives (stream, number, payload, retain). `settled` is set while nothing is in flight.
     """
 
-    def __init__(self, client_id, version, law, source, noted=lambda _stream, _number: None):
-        self.client_id, self.version = client_id, version
-        self.notes = SenderNotes()
-        self.window = 1
+    def __init__(self, half, source):
+        self.half, self.client_id = half, half.client_id
         self.loading = False
         self.settled = asyncio.Event()
         self.link = None
-        self._law, self._source, self._noted = law, source, noted
-        self._most = 0
-        self._known = False
+        self._source = source
+        self._window = self._most = 1
 
     async def connect(self, door):
-        """Connect with the session, send again what is owed, and go on. Raises ConnectionLostError."""
-        self.link = await Link.open(door, persistent(self.client_id, self.version))
+        """Connect, send again what is owed, and go on. Raises ConnectionLostError, RefusedError."""
+        self.link = await Link.open(door, persistent(self.client_id, self.half.version))
         self._most = self.link.connack.properties.integer(RECEIVE_MAXIMUM, 0xFFFF)
-        if self._known and not self.link.connack.session_present:
-            self._law.fault("session_lost", f"of the publisher {self.client_id}")
-            self.notes.forget()
-        self._known = True
-        for flight in self.notes.waiting:
-            self._law.sent(flight.stream, flight.number)
-        if again := self.notes.resend():
-            self._law.count("resent", len(again))
-            self.link.send(*again)
+        self.link.send(*self.half.joined(self.link.connack.session_present))
         self._go_on()
 
     async def serve(self):
@@ -172,58 +160,45 @@ class Publisher:
         try:
             while True:
                 for packet in await self.link.read():
-                    self._take(packet)
+                    assert isinstance(packet, (p.PubAck, p.PubRec, p.PubComp)), packet
+                    answer = self.half.take(packet)
+                    if answer is not None:
+                        self.link.send(answer)
                 self._go_on()
         except ConnectionLostError:
             await self.link.close()
 
-    def _take(self, packet):
-        assert isinstance(packet, (p.PubAck, p.PubRec, p.PubComp)), packet
-        outcome = self.notes.take(packet)
-        if outcome.answer is not None:
-            self.link.send(outcome.answer)
-        flight = outcome.flight
-        if flight is not None and outcome.reason < FAILURE:
-            self._law.acked(flight.stream, flight.number)
-        elif flight is not None:
-            self._law.fault("refused", f"{flight.stream.topic} {flight.number}: {outcome.reason:#04x}")
-        if outcome.over is not None:
-            self._noted(outcome.over.stream, outcome.over.number)
-
     def publish(self, *messages):
         """Publish messages now, beyond the window."""
-        for stream, number, payload, retain in messages:
-            self._law.sent(stream, number)
-            self.link.send(self.notes.begin(stream, number, payload, retain))
+        self.link.send(*(self.half.publish(*message) for message in messages))
         self.settled.clear()
 
     def load(self, window):
         """Begin to publish."""
-        self.window, self.loading = window, True
+        self._window, self.loading = window, True
         self._go_on()
 
     def _go_on(self):
-        while self.loading and self.notes.in_flight < min(self.window, self._most):
+        while self.loading and self.half.notes.in_flight < min(self._window, self._most):
             self.publish(self._source())
-        if self.notes.in_flight:
+        if self.half.notes.in_flight:
             self.settled.clear()
         else:
             self.settled.set()
 
 
 class Subscriber:
-    """Has a session with one subscription, and acknowledges at once or slowly.
+    """Connects a Receiver with one subscription, and acknowledges at once or slowly.
 
-    `streams`: topic -> Stream of what it may get. `drained` is set once it has got `goals`.
+    `reached(goals)`: whether it has got what `goals` names; `drained` is set when that is so and nothing is
+    owed to the broker.
     """
 
-    def __init__(self, client_id, version, law, topic_filter, streams):
-        self.client_id, self.version = client_id, version
-        self.notes = ReceiverNotes()
+    def __init__(self, half, topic_filter, reached):
+        self.half, self.client_id = half, half.client_id
         self.drained = asyncio.Event()
         self.link = None
-        self._law, self._filter, self._streams = law, topic_filter, streams
-        self._known = False
+        self._filter, self._reached = topic_filter, reached
         self._goals = {}
         self._owed = deque()
         self._pause = None
@@ -235,13 +210,9 @@ class Subscriber:
         """
         self._pause = pause
         self._owed.clear()
-        self.link = await Link.open(door, persistent(self.client_id, self.version, receive_maximum))
-        if self._known and self.link.connack.session_present:
-            return
-        if self._known:
-            self._law.fault("session_lost", f"of the subscriber {self.client_id}")
-            self.notes.forget()
-        await self._subscribe()
+        self.link = await Link.open(door, persistent(self.client_id, self.half.version, receive_maximum))
+        if self.half.joined(self.link.connack.session_present):
+            await self._subscribe()
 
     async def _subscribe(self):
         self.link.send(p.Subscribe(1, [p.SubscriptionOptions(self._filter, 2)]))
@@ -254,10 +225,7 @@ class Subscriber:
                     if packet.reason_codes != [2]:
                         raise RefusedError(f"{self.client_id}: {packet}")
                     waiting = False
-                    # A session that was lost has its old claims: what it does not get counts as lost.
-                    if not self._known:
-                        self._law.subscribed(self.client_id, self._streams.values())
-                    self._known = True
+                    self.half.granted()
                 else:
                     self._take(packet)
 
@@ -282,22 +250,14 @@ class Subscriber:
         self.drained.clear()
         self._look()
 
-    def missing(self):
-        """How many streams have not reached their goals."""
-        return self._law.behind(self.client_id, self._goals)
-
     def _look(self):
-        at_rest = not self.notes.unreleased and not self._owed
-        if at_rest and self._goals and self._law.reached(self.client_id, self._goals):
+        at_rest = not self.half.notes.unreleased and not self._owed
+        if at_rest and self._goals and self._reached(self._goals):
             self.drained.set()
 
     def _take(self, packet):
-        new, answer, wrong = self.notes.take(packet)
-        if wrong:
-            self._law.fault("reused", f"{self.client_id}: {wrong}")
-        if new:
-            stream, number = self._streams[packet.topic], number_of(packet.payload)
-            self._law.arrived(self.client_id, stream, number, packet.dup)
+        assert isinstance(packet, (p.Publish, p.PubRel)), packet
+        answer = self.half.take(packet)
         if answer is None:
             return
         if self._pause is None:
@@ -319,16 +279,19 @@ class Subscriber:
         self._look()
 
 
-class Mourned:
-    """A client that only has a will, and leaves without a word."""
+class Bystander:
+    """Connects a Mourned with its will, and stays until the connection is lost."""
 
-    def __init__(self, client_id, version):
-        self.client_id, self.version = client_id, version
+    def __init__(self, half):
+        self.half, self.client_id = half, half.client_id
         self.link = None
 
-    async def connect(self, door, will):
+    async def connect(self, door, stream, number, payload):
         """Connect; when this returns the will is accepted. Raises ConnectionLostError, RefusedError."""
-        self.link = await Link.open(door, persistent(self.client_id, self.version, will=will))
+        self.half.connects(number)
+        will = p.Will(stream.topic, payload, stream.qos)
+        self.link = await Link.open(door, persistent(self.client_id, self.half.version, will=will))
+        self.half.joined(self.link.connack.session_present)
 
     async def serve(self):
         """Stay until the connection is lost."""
@@ -339,29 +302,19 @@ class Mourned:
             await self.link.close()
 
 
-def payload_of(number, size):
-    """The payload of a message: its number, and filling."""
-    return b"%d " % number + b"." * size
-
-
-def number_of(payload):
-    """The number that a payload carries."""
-    return int(payload.split(b" ", 1)[0])
-
-
 async def discard(door, client_id, version):
     """End the session of a client for good: a clean start that keeps nothing."""
     link = await Link.open(door, p.Connect(client_id, version, True, KEEP_ALIVE))
     await link.goodbye()
 
 
-async def retained_on(door, client_id, version, topic_filter, content, patience):
+async def retained_on(door, client_id, topic_filter, content, patience):
     """What a new subscriber finds retained (topic -> number) once `content(found)` or nothing more comes.
 
     PINGRESP tells that the server has answered all that was asked before; what is retained may still be
     under way then, so it is waited for as long as `content` is not satisfied: `patience` seconds.
     """
-    link = await Link.open(door, p.Connect(client_id, version, True, KEEP_ALIVE))
+    link = await Link.open(door, p.Connect(client_id, p.V5, True, KEEP_ALIVE))
     found, ponged = {}, False
     try:
         link.send(p.Subscribe(1, [p.SubscriptionOptions(topic_filter, 0)]), p.PingReq())

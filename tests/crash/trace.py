@@ -19,7 +19,6 @@ _CALL = re.compile(r"(\w+)\((.*)", re.DOTALL)
 _RESULT = re.compile(r"\) += (-?\d+|\?|0x[0-9a-f]+)")
 _DESCRIPTOR = re.compile(r"(-?\d+|AT_FDCWD)(?:<(.*?)>)?(?:\(deleted\))?$", re.DOTALL)
 _HEX = re.compile(r"(?:\\x[0-9a-f]{2})*")
-_TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?$')
 DELETED = ">(deleted)"
 UNFINISHED = " <unfinished ...>"
 
@@ -32,7 +31,8 @@ class TraceError(Exception):
 class Call:
     """One system call. `result` is None if it never returned, or if strace could not tell.
 
-    `begun` and `ended` are line numbers; `at` is when it was entered, in seconds of the real-time clock.
+    `begun` and `ended` are line numbers; `at` and `left` are when it was entered and when it returned, in seconds
+    of the real-time clock (the same for both where they share a line).
     """
 
     pid: int
@@ -42,6 +42,7 @@ class Call:
     begun: int
     ended: int | None
     at: float
+    left: float = 0.0
     shown: str = ""  # what strace says of the descriptor that it returned
 
     @property
@@ -50,10 +51,13 @@ class Call:
         return self.result is not None and self.result >= 0
 
 
-def parse(lines):
-    """The calls of a trace, in the order in which they were entered. Raises TraceError."""
+def parse(lines, first=0):
+    """The calls of a trace, in the order in which they were entered. `first`: the number of its first line.
+
+    Raises TraceError.
+    """
     calls, open_calls = [], {}
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines, first):
         found = _LINE.match(line.rstrip("\n"))
         if found is None:
             raise TraceError(f"line {number + 1} is not of strace -f -ttt: {line[:80]!r}")
@@ -65,7 +69,7 @@ def parse(lines):
             call, head = open_calls.pop(pid, (None, ""))
             if call is None or call.name != resumed[1]:
                 raise TraceError(f"line {number + 1} resumes what was not begun: {line[:80]!r}")
-            _finish(call, head + resumed[2], number)
+            _finish(call, head + resumed[2], number, at)
             continue
         begun = _CALL.match(rest)
         if begun is None:
@@ -77,17 +81,17 @@ def parse(lines):
             call.args = split(head)
             open_calls[pid] = (call, head)
         else:
-            _finish(call, begun[2], number)
+            _finish(call, begun[2], number, at)
     return calls
 
 
-def _finish(call, text, number):
+def _finish(call, text, number, at):
     end = text.rfind(") ")
     result = _RESULT.match(text, end)
     if result is None:
         raise TraceError(f"line {number + 1}: {call.name} has no result: {text[-80:]!r}")
     call.args = split(text[:end])
-    call.ended = number
+    call.ended, call.left = number, at
     if result[1] != "?":
         call.result = int(result[1], 0)
     call.shown = text[result.end() :]
@@ -129,7 +133,9 @@ def plain(name):
 
 def content(arg):
     """The bytes of a string argument. Raises TraceError when it is not there as a whole."""
-    found = _TEXT.match(arg)
-    if found is None or found[2]:
-        raise TraceError(f"{arg[:40]!r}...{arg[-20:]!r} is not a whole string of strace -xx")
-    return bytes.fromhex(found[1].replace("\\x", ""))
+    try:
+        if arg[0] == arg[-1] == '"':
+            return bytes.fromhex(arg[1:-1].replace("\\x", ""))
+    except (ValueError, IndexError):
+        pass  # it is said below
+    raise TraceError(f"{arg[:40]!r}...{arg[-20:]!r} is not a whole string of strace -xx")
