@@ -30,6 +30,8 @@ name = "crash"
 
 [devices.sub]
 
+[devices.late]
+
 [[routes]]
 from = "device:pub"
 topic = ["m/#", "r/#"]
@@ -93,9 +95,20 @@ class Edgecore:
         (self.folder / "group" / "group.toml").write_text(group)
         await self.core.initialise("crash-core", *cloud)
         await self.core.configure(settings)
-        await self.core.add_devices(devices)
         for role in devices:
-            self._contexts[role] = self.core.credentials(role).context()
+            await self.add_device(role)
+
+    async def add_device(self, name):
+        """`edgecore device add`, while it runs or not."""
+        await self.core.add_devices([name])
+        self._contexts[name] = self.core.credentials(name).context()
+
+    def copy(self, folder):
+        """A core in another folder, with the same group and devices; its files are the caller's to write."""
+        made = Edgecore(folder)
+        made._contexts = self._contexts
+        shutil.copytree(self.folder / "group", folder / "group")
+        return made
 
     async def _launch(self):
         note = self.core.folder / "run" / "ports.json"

@@ -365,16 +365,21 @@ class Replay:
             if call.ended is not None:
                 self._places.append((call.ended, 1, call))
         self._places.sort(key=lambda place: place[:2])
+        self._times = {line: call.left if returned else call.at for line, returned, call in self._places}
         self._next = 0
 
     def advance(self, line):
         """Go on to the line with that number, included."""
         while self._next < len(self._places) and self._places[self._next][0] <= line:
-            _, left, call = self._places[self._next]
-            (self.disk.leave if left else self.disk.enter)(call)
+            _, returned, call = self._places[self._next]
+            (self.disk.leave if returned else self.disk.enter)(call)
             self._next += 1
 
     @property
     def lines(self):
         """The lines at which something happens."""
-        return sorted({place[0] for place in self._places})
+        return sorted(self._times)
+
+    def time_of(self, line):
+        """When that happened, in seconds of the real-time clock."""
+        return self._times[line]

@@ -12,7 +12,8 @@ stream into one session. What the law forbids:
 - reused: a packet identifier given to another message before it was free (5, 2.2.1);
 - retained: a retained message that is older than what was acknowledged on its topic, or made up;
 - refused: a message that was refused though nothing was full; stalled: something did not come in time;
-- complaint: an error in the broker's own log, or a file that it set aside.
+- complaint: an error in the broker's own log, or a file that it set aside; not_started: it did not start;
+- device_lost: a device whose making was reported and that is not known.
 
 Arrivals again at QoS 1 are MQTT's own price and are only counted. Numbers that the publisher gave up,
 because its own session was lost, may arrive or not.
@@ -35,6 +36,8 @@ FAULTS = (
     "refused",
     "stalled",
     "complaint",
+    "not_started",
+    "device_lost",
 )
 # Descriptions of faults that one verdict keeps: enough to begin with, however many there are.
 MAX_EXAMPLES = 20

@@ -8,6 +8,9 @@ from functools import cache
 
 from tests.crash.trace import OPTIONS, parse
 
+# No trace is longer: the lines of the next one are counted from beyond.
+MOST_LINES = 1_000_000_000
+
 
 @cache
 def why_not():
@@ -23,7 +26,11 @@ def command(file, calls, shown):
     return [*OPTIONS, "-s", str(shown), "-o", str(file), "-e", f"trace={','.join(calls)}"]
 
 
-def read(file):
-    """The calls in a trace."""
-    with file.open() as lines:
-        return parse(lines)
+def read(*files):
+    """The calls in a trace, or in several of one process after the other."""
+    calls, first = [], 0
+    for file in files:
+        with file.open() as lines:
+            calls += parse(lines, first)
+        first = calls[-1].begun + MOST_LINES
+    return calls
