@@ -14,7 +14,7 @@ from edgecore.base.message import Message
 
 
 class Feed:
-    """A Subscriber of the router that keeps messages until they are taken."""
+    """A Receiver of the router that keeps messages until they are taken."""
 
     def __init__(self, principal: Principal, length: int) -> None:
         self._principal = principal
@@ -29,7 +29,19 @@ class Feed:
         """The operator who watches."""
         return self._principal
 
-    def deliver(self, message: Message, qos: int, retain: bool) -> None:
+    @property
+    def connected(self) -> bool:
+        """Whether the operator watches: a feed lives no longer than its request."""
+        return True
+
+    def deliver(
+        self,
+        message: Message,
+        qos: int,
+        retain: bool,
+        identifiers: tuple[int, ...] = (),  # noqa: ARG002  a feed subscribes with none
+        share: str = "",  # noqa: ARG002  what a feed has taken is never given to another
+    ) -> None:
         """Keep the message, in place of the oldest when the queue is full."""
         if len(self._waiting) >= self._length:
             self._waiting.popleft()

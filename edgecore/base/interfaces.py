@@ -31,7 +31,7 @@ class Service(Protocol):
 
 
 class Subscriber(Protocol):
-    """Something that takes messages: a device's session, a function's queue, the outbox."""
+    """Something that takes messages: a function's queue, the outbox, the shadows, a `Receiver`."""
 
     @property
     def principal(self) -> Principal:
@@ -44,6 +44,25 @@ class Subscriber(Protocol):
         `retain` is the RETAIN flag to send to a device. Gives a Commit when the message is durable
         only later, None when there is nothing to wait for. Raises RefusedError when its queue is
         full and the rule is "refuse".
+        """
+        ...
+
+
+class Receiver(Subscriber, Protocol):
+    """A Subscriber that may ask for messages by topic filter: a device's session, an operator's feed."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether somebody is there now; False for a session that is only kept."""
+        ...
+
+    def deliver(
+        self, message: Message, qos: int, retain: bool, identifiers: tuple[int, ...] = (), share: str = ""
+    ) -> Commit | None:
+        """Take `message` as a Subscriber does.
+
+        `identifiers`: the subscription identifiers to send with it (MQTT 5, 3.3.2.3.8). `share`: the
+        "$share/NAME/FILTER" by which this receiver was chosen, for `Bus.reassign`; else "".
         """
         ...
 
@@ -79,21 +98,26 @@ class Bus(Protocol):
 
     def subscribe(
         self,
-        subscriber: Subscriber,
+        subscriber: Receiver,
         topic_filter: str,
         qos: int,
         *,
         no_local: bool = False,
         retain_as_published: bool = False,
+        identifier: int = 0,
     ) -> bool:
-        """Ask for messages; False when no route could ever deliver one (SUBACK 0x87)."""
+        """Ask for messages; False when no route could ever deliver one (SUBACK 0x87).
+
+        A filter "$share/NAME/FILTER" makes the subscriber a member of that share group: each message
+        goes to one of its members. `identifier`: a subscription identifier, or 0.
+        """
         ...
 
-    def unsubscribe(self, subscriber: Subscriber, topic_filter: str) -> bool:
+    def unsubscribe(self, subscriber: Receiver, topic_filter: str) -> bool:
         """Take a subscription back; False when there was none."""
         ...
 
-    def unsubscribe_all(self, subscriber: Subscriber) -> None:
+    def unsubscribe_all(self, subscriber: Receiver) -> None:
         """Forget everything that this subscriber asked for."""
         ...
 

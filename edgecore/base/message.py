@@ -32,11 +32,22 @@ class Message:
 
     topic: a validated topic name. payload: bytes. qos: 0, 1 or 2, as published. retain: the
     publisher's RETAIN flag. sender: who published. expires_at: wall time in epoch seconds, or None.
-    properties: MQTT 5 properties, or None. images: encodings of this message that transports keep
-    here so that each is made once (key: transport's own); no other room reads it.
+    properties: MQTT 5 properties, or None. origin: the topic that it was published on when a route's
+    `as` has renamed it since, else "". images: encodings of this message that transports keep here so
+    that each is made once (key: transport's own); no other room reads it.
     """
 
-    __slots__ = ("expires_at", "images", "payload", "properties", "qos", "retain", "sender", "topic")
+    __slots__ = (
+        "expires_at",
+        "images",
+        "origin",
+        "payload",
+        "properties",
+        "qos",
+        "retain",
+        "sender",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -47,6 +58,7 @@ class Message:
         retain: bool = False,
         expires_at: float | None = None,
         properties: Properties | None = None,
+        origin: str = "",
     ) -> None:
         self.topic = topic
         self.payload = payload
@@ -55,6 +67,7 @@ class Message:
         self.retain = retain
         self.expires_at = expires_at
         self.properties = properties
+        self.origin = origin
         self.images: dict[object, bytes] | None = None
 
     def expired(self, now: float) -> bool:
@@ -63,7 +76,17 @@ class Message:
 
     def moved(self, topic: str, expires_at: float | None) -> Message:
         """The same message under another topic or with another expiry (a route's `as`, `expiry`)."""
-        return Message(topic, self.payload, self.qos, self.sender, self.retain, expires_at, self.properties)
+        origin = self.origin or self.topic
+        return Message(
+            topic,
+            self.payload,
+            self.qos,
+            self.sender,
+            self.retain,
+            expires_at,
+            self.properties,
+            origin if origin != topic else "",
+        )
 
     def __repr__(self) -> str:
         return f"Message({self.topic!r}, {len(self.payload)} bytes, qos={self.qos}, from={self.sender.id})"

@@ -21,7 +21,7 @@ T = TypeVar("T")
 # Beyond this a count is a slip; SQLite and struct take 64-bit numbers.
 _MOST: Final = 2**53
 # A bound of 0 lets nothing through and is a slip; here 0 means "none of it", and is meant.
-_ZERO_TOO: Final = frozenset({"retries", "sys_interval"})
+_ZERO_TOO: Final = frozenset({"max_session_expiry", "retries", "sys_interval", "topic_aliases"})
 
 
 def read_record(

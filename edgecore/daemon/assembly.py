@@ -7,12 +7,14 @@ that replacing a unit is all it takes to let it run something else.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecore.api import ApiService
+from edgecore.base import identity
 from edgecore.base.clock import Clock
 from edgecore.base.errors import DeploymentError
 from edgecore.base.group import NO_GROUP, ActiveGroup, DeviceSpec
@@ -26,12 +28,16 @@ from edgecore.daemon.sys_topics import SysTopics
 from edgecore.deployments import DeploymentsService, restore
 from edgecore.inference import InferenceService
 from edgecore.lambdas import FunctionsService
-from edgecore.listener import ListenerService, TlsFiles
+from edgecore.listener import KeptSessions, ListenerService, Sessions, TlsFiles
 from edgecore.listener.registry import Registry
 from edgecore.router import Router
 from edgecore.shadow import ShadowService
-from edgecore.store import Database, RetainedStore
+from edgecore.store import Database, RetainedStore, SessionStore
 from edgecore.uplink import Link, UplinkService
+
+routes_log = logging.getLogger(
+    "edgecore.router"
+)  # the router itself is pure and only says what is worth a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,9 @@ class House:
         self._link = Link(clock)
         self._active = NO_GROUP
         self._router: Router | None = None
+        self._kept: KeptSessions | None = None
         self._door: ListenerService | None = None
-        registry.on_revoked(lambda _name: self._recheck())
+        registry.on_revoked(self._revoked)
         self.supervisor = Supervisor(self._units(), clock, random.random)
 
     def _units(self) -> list[Unit]:
@@ -122,16 +129,30 @@ class House:
         if self._door is not None:
             self._door.recheck()
 
+    def _revoked(self, device: str) -> None:
+        """Let nothing of a revoked device go on: connections, sessions, wills, retained messages."""
+        self._recheck()
+        principal = identity.device(device)
+        if self._kept is not None:
+            self._kept.forget(principal)
+        if self._router is not None:
+            self._router.forget(principal)
+
     async def open_corridor(self) -> None:
-        """Make the router, with what it retained, and let the group that ran last run again."""
+        """Make the router, what it retained and the sessions that are kept; let the last group run again."""
         keeper = RetainedStore(self._db)
         await keeper.open()
-        self._router = Router(self._clock, keeper, await keeper.load())
+        self._router = Router(self._clock, keeper, await keeper.load(), routes_log.warning)
         self._set(await restore(self._db, self._config.paths.artifacts))
+        self._kept = KeptSessions(SessionStore(self._db), self._router, self._config.listener, self._clock)
+        await self._kept.open()
+        self._kept.review(self._admits)
 
     def _set(self, active: ActiveGroup) -> None:
         self._active = active
         self.router.set_rows(active.group.routes, active.group.devices)
+        if self._kept is not None:
+            self._kept.review(self._admits)
 
     def _admits(self, device: str) -> DeviceSpec | None:
         return self._active.group.devices.get(device)
@@ -192,6 +213,7 @@ class House:
             self._tls,
             self._clock,
             self._renew,
+            Sessions(self._kept),
         )
         return Announced(self._door, self._config.paths.ports)
 

@@ -22,6 +22,8 @@ _VARIABLE: Final = re.compile(r"\$\{(.*)\}")
 _VARIABLES: Final = ("thing", "target")
 _SOURCES: Final = ("cloud", "shadow", "core")
 _TARGETS: Final = ("cloud", "shadow")
+# Where the core speaks of itself; from anybody else the router lets nothing through there.
+_CORE_TOPICS: Final = ("$SYS/", "edgecore/alarm/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,10 @@ def _check_reach(table: Table, row: Row, principals: Principals) -> None:
         if place and not any(intersects(topic, place) for topic in topics):
             expected = f"a filter that meets {place}, where {source} publishes"
             table.faults.add(table.at("topic"), show(row.topics[0]), expected)
+    for topic in topics:
+        for source in row.sources:
+            if topic.startswith(_CORE_TOPICS) and source != "core":
+                table.faults.add(table.at("from"), source, f"core, which alone publishes on {topic}")
     finals = [bind(row.as_topic)] if row.as_topic else topics
     if "shadow" in row.targets and not any(intersects(topic, _SHADOWS) for topic in finals):
         found = row.as_topic or row.topics[0]

@@ -4,8 +4,10 @@ Joins mqtt (bytes and sessions) to router (who may send what to whom). Knows not
 shadows or the cloud.
 """
 
+from edgecore.listener.kept_sessions import KeptSessions
 from edgecore.listener.service import ListenerService
+from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
 from edgecore.listener.tls import TlsFiles
 
-__all__ = ["ListenerService", "ListenerSettings", "TlsFiles"]
+__all__ = ["KeptSessions", "ListenerService", "ListenerSettings", "Sessions", "TlsFiles"]

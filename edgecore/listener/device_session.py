@@ -1,8 +1,8 @@
 """One connected device: its MQTT session joined to the router. Knows no sockets, TLS or tasks.
 
 Bytes come in through `data`, messages through `deliver`; what goes out gathers in the MQTT session until
-`flush`. PUBLISH packets at QoS 0 that need nothing but forwarding take the fast path (`_forward_runs`);
-everything else takes the general one, and a property test holds both to the same result.
+`flush`. What outlives the connection is in a StoredSession, which the router then knows in place of this one.
+Plain PUBLISH packets at QoS 0 take the fast path (ways.py); everything else takes the general one.
 """
 
 from __future__ import annotations
@@ -11,30 +11,28 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Final, Protocol
 
-from edgecore.base.clock import Clock
 from edgecore.base.commit import when_all_done
-from edgecore.base.errors import NotAuthorizedError, RemoteProtocolError, TopicError
+from edgecore.base.errors import NotAuthorizedError, RefusedError, RemoteProtocolError
 from edgecore.base.identity import Principal
 from edgecore.base.interfaces import Receipt
 from edgecore.base.message import Message
-from edgecore.base.topic import SHARE_PREFIX, check_topic
-from edgecore.listener.admission import Admission
-from edgecore.listener.refusals import Refusals
-from edgecore.listener.sessions import Sessions
-from edgecore.listener.settings import ListenerSettings
-from edgecore.listener.turn import Turn
+from edgecore.listener.acknowledging import Acknowledging
+from edgecore.listener.credential import Credential
+from edgecore.listener.door import Door
+from edgecore.listener.kept_sessions import Opening
+from edgecore.listener.publishing import message_of, will_of
+from edgecore.listener.records import WillRecord
+from edgecore.listener.stored_session import StoredSession
+from edgecore.listener.subscribing import Subscribing
+from edgecore.listener.ways import Ways
 from edgecore.mqtt import packets as p
-from edgecore.mqtt.acceptance import objection
+from edgecore.mqtt.acceptance import Kept, granted_expiry, objection, window_of
 from edgecore.mqtt.framer import Framer
-from edgecore.mqtt.images import message_properties
-from edgecore.mqtt.inbound import Pending
-from edgecore.mqtt.packets import V5
-from edgecore.mqtt.properties import MESSAGE_EXPIRY_INTERVAL, PropertyMap
+from edgecore.mqtt.outbound import Outbound
+from edgecore.mqtt.properties import SUBSCRIPTION_IDENTIFIER
 from edgecore.mqtt.reason_codes import ReasonCode
-from edgecore.mqtt.runs import MAX_PLAIN_PACKET, PLAIN_PUBLISH, plain_run
-from edgecore.mqtt.server_session import LIVE, OVER, ServerSession
-from edgecore.mqtt.wire import text_of
-from edgecore.router import Router
+from edgecore.mqtt.runs import MAX_PLAIN_PACKET, PLAIN_PUBLISH
+from edgecore.mqtt.server_session import LIVE, OVER, WAITING, ServerSession
 
 # A CONNECT holds a will of at most 64 KB, names and properties. Before it a peer is nobody.
 MAX_CONNECT_BYTES: Final = 96 * 1024
@@ -43,12 +41,8 @@ FLUSH_AT: Final = 64 * 1024
 # First bytes of PUBLISH: type 3, whatever its flags.
 _FIRST_PUBLISH: Final = p.PUBLISH << 4
 _AFTER_PUBLISH: Final = _FIRST_PUBLISH + 0x10
-# Topics that one device uses at a time; beyond it their routes are looked up anew.
-MAX_KNOWN_TOPICS: Final = 256
-
-# How a topic's messages travel: to these sessions as they are, or (None) by the general path.
-_Way = "tuple[DeviceSession, ...] | None"
-_UNKNOWN: Final = object()
+# A client whose session is not kept.
+_NOTHING_KEPT: Final = Opening(None, present=False, will_key=0, commits=())
 
 
 class Wire(Protocol):
@@ -70,75 +64,66 @@ class Wire(Protocol):
 
 
 class DeviceSession:
-    """The subscriber that the router knows, for as long as its connection lasts."""
+    """One connection's session; the router's Receiver where nothing outlives the connection."""
 
     __slots__ = (
-        "_admission",
+        "_acknowledging",
         "_clock",
-        "_filters",
-        "_fingerprint",
+        "_credential",
+        "_early",
         "_finished",
         "_framer",
-        "_generation",
+        "_held",
         "_marked",
         "_mqtt",
+        "_opening",
         "_peer",
         "_principal",
         "_refusals",
         "_router",
         "_sessions",
         "_settings",
-        "_timed",
+        "_stopping",
+        "_subscribing",
         "_traffic",
         "_turn",
         "_ways",
+        "_will",
         "_wire",
+        "client_id",
     )
 
-    def __init__(
-        self,
-        wire: Wire,
-        fingerprint: str,
-        peer: str,
-        settings: ListenerSettings,
-        router: Router,
-        admission: Admission,
-        sessions: Sessions,
-        refusals: Refusals,
-        turn: Turn,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, wire: Wire, credential: Credential, peer: str, door: Door) -> None:
         self._wire = wire
-        self._fingerprint = fingerprint
+        self._credential = credential
         self._peer = peer
-        self._settings = settings
-        self._router = router
-        self._admission = admission
-        self._sessions = sessions
-        self._traffic = sessions.traffic
-        self._timed: Pending | None = None
-        self._refusals = refusals
-        self._turn = turn
-        self._clock = clock
-        self._mqtt = ServerSession(settings.session)
+        self._settings = door.settings
+        self._router = door.router
+        self._sessions = door.sessions
+        self._traffic = door.sessions.traffic
+        self._refusals = door.refusals
+        self._turn = door.turn
+        self._clock = door.clock
+        self._early: list[tuple[int, bytes]] | None = None  # what came behind a CONNECT not answered yet
+        self._held = False
+        self._mqtt = ServerSession(door.settings.session)
+        self._acknowledging = Acknowledging(self._mqtt, self, self._traffic, self._clock)
         self._framer = Framer(MAX_CONNECT_BYTES, only=p.CONNECT)
         self._principal: Principal | None = None
-        self._filters: set[str] = set()
-        self._ways: dict[bytes, tuple[DeviceSession, ...] | None] = {}
-        self._generation = -1
+        self._opening = _NOTHING_KEPT
+        self._subscribing = Subscribing(door.router, self, door.settings.max_subscriptions)
+        self._will: WillRecord | None = None
+        self._ways: Ways | None = None
         self._marked = False
         self._finished = False
+        self._stopping = False
+        self.client_id = ""
 
     @property
     def principal(self) -> Principal:
-        """Who is connected. Only after CONNECT was accepted."""
+        """Who is connected. Only after its credential was accepted."""
         assert self._principal is not None
         return self._principal
-
-    @property
-    def client_id(self) -> str:
-        """The client id in use."""
-        return self._mqtt.client_id
 
     @property
     def live(self) -> bool:
@@ -146,9 +131,14 @@ class DeviceSession:
         return self._mqtt.state == LIVE
 
     @property
+    def connected(self) -> bool:
+        """Whether the client is there (base Receiver)."""
+        return self.live
+
+    @property
     def queued(self) -> int:
         """Messages at QoS 1 and 2 that wait for a place in flight."""
-        return len(self._mqtt.outbound.waiting)
+        return self._mqtt.outbound.queued
 
     @property
     def in_flight(self) -> int:
@@ -157,129 +147,98 @@ class DeviceSession:
 
     @property
     def dropped(self) -> int:
-        """Messages that this client did not get because it was too slow, or too small for them."""
-        return self._mqtt.dropped + self._mqtt.outbound.dropped
+        """Messages that this client did not get because it was too slow, or too small for them.
+
+        What a kept session lost is counted there.
+        """
+        return self._mqtt.dropped + (self._mqtt.outbound.dropped if self._opening.session is None else 0)
 
     # Bytes in -----------------------------------------------------------------------------------
 
     def data(self, data: bytes, now: float) -> None:
         """Take bytes from the client. `now`: monotonic seconds."""
         mqtt, framer = self._mqtt, self._framer
-        mqtt.last_heard = now
         self._traffic.bytes_received += len(data)
         try:
-            if mqtt.state is LIVE:
+            if self._ways is not None and mqtt.state is LIVE:
                 if 0 < framer.pending <= MAX_PLAIN_PACKET:
                     data = framer.take_back() + data
                 if not framer.pending and data[0] == PLAIN_PUBLISH:
-                    offset = self._forward_runs(data)
+                    offset, count = self._ways.forward(data)
+                    if count:
+                        mqtt.last_heard = now
+                    self._traffic.received += count
+                    self._traffic.publishes_received += count
                     data = data[offset:] if offset else data
             if data:
-                self._packets(data)
+                self._packets(data, now)
         except RemoteProtocolError as error:
-            self._refusals.note("protocol", self._name(), str(error), now)
-            mqtt.fail(error)
-            self._end()
+            self._broken(error)
 
-    def _packets(self, data: bytes) -> None:
-        """The general path: every packet decoded, every rule applied."""
+    def _packets(self, data: bytes, now: float) -> None:
+        """The general path: every packet decoded, every rule applied. A part of one is not heard yet."""
         mqtt = self._mqtt
         packets = publishes = 0
         try:
             for first_byte, body in self._framer.feed(data):
                 packets += 1
                 publishes += _FIRST_PUBLISH <= first_byte < _AFTER_PUBLISH
-                packet = mqtt.receive(first_byte, body)
-                if packet is not None:
-                    self._ACTIONS[type(packet)](self, packet)
+                if self._early is not None:
+                    self._early.append((first_byte, body))
+                    continue
+                self._packet(first_byte, body)
                 if mqtt.state is OVER:
                     self._end()
                     return
         finally:
+            if packets:
+                mqtt.last_heard = now
             self._traffic.received += packets
             self._traffic.publishes_received += publishes
-        if mqtt.outbound.waiting:
+        if mqtt.outbound.queued and mqtt.state is LIVE:
             mqtt.pump(self._clock.now())
         if mqtt.outgoing:
             self._mark()
 
-    def _forward_runs(self, data: bytes) -> int:
-        """The fast path: forward the leading plain PUBLISH packets unchanged. Gives where it stopped."""
-        router, ways = self._router, self._ways
-        if router.generation != self._generation:
-            self._generation = router.generation
-            ways.clear()
-        has_properties = self._mqtt.version == V5
-        offset, size = 0, len(data)
-        published = router.published
-        while offset < size and data[offset] == PLAIN_PUBLISH:
-            run = plain_run(data, offset, has_properties)
-            if run is None:
-                break
-            topic, end, count = run
-            way = ways.get(topic, _UNKNOWN)
-            if way is _UNKNOWN:
-                way = self._learn_way(topic)
-            if way is None:
-                break
-            frames = data[offset:end]
-            for receiver in way:  # type: ignore[attr-defined]  # the sentinel was dealt with above
-                receiver.forward(frames, count)
-            router.published += count
-            router.delivered += count * len(way)  # type: ignore[arg-type]  # as above
-            offset = end
-        self._traffic.received += router.published - published
-        self._traffic.publishes_received += router.published - published
-        return offset
+    def _packet(self, first_byte: int, body: bytes) -> None:
+        packet = self._mqtt.receive(first_byte, body)
+        if packet is not None:
+            self._ACTIONS[type(packet)](self, packet)
 
-    def _learn_way(self, raw_topic: bytes) -> tuple[DeviceSession, ...] | None:
-        """How messages on the topic (length in front) travel until the router's tables change."""
-        if len(self._ways) >= MAX_KNOWN_TOPICS:
-            self._ways.clear()
-        way = self._ways[raw_topic] = self._way_to(raw_topic)
-        return way
+    def _broken(self, error: RemoteProtocolError) -> None:
+        self._refusals.note("protocol", self._name(), str(error), self._clock.monotonic())
+        self._mqtt.fail(error)
+        self._end()
 
-    def _way_to(self, raw_topic: bytes) -> tuple[DeviceSession, ...] | None:
-        try:
-            topic = check_topic(text_of(raw_topic[2:]))
-        except (TopicError, RemoteProtocolError):
-            return None  # the general path says what is wrong with it
-        plan = self._router.plan_for(self.principal, topic)
-        if not plan.plain:
-            return None
-        way = []
-        for delivery in plan.deliveries:
-            receiver = delivery.subscriber
-            if not isinstance(receiver, DeviceSession) or not receiver.takes_frames_of(self._mqtt.version):
-                return None
-            way.append(receiver)
-        return tuple(way)
-
-    # What the client asks for ---------------------------------------------------------------------
+    # CONNECT --------------------------------------------------------------------------------------
 
     def _connect(self, packet: p.Connect) -> None:
         found = objection(packet)
         if found is not None:
             self._refuse(*found)
             return
+        self._framer.only = None
+        self._early = []
+        self._credential.identify(packet, partial(self._identified, packet))
+        if self._early is not None:
+            self._held = True  # whose it is, or what it goes on with, will be known later: no more until then
+            self._wire.hold_reading(hold=True)
+
+    def _identified(self, packet: p.Connect, found: Principal | NotAuthorizedError) -> None:
+        """Go on with CONNECT, now that it is known whose it is."""
+        if self._mqtt.state is OVER:
+            return
         try:
-            principal = self._admission.principal(self._fingerprint)
-            self._check_will(principal, packet.will)
+            if isinstance(found, NotAuthorizedError):
+                raise found
+            self._check_will(found, packet.will)
+            self._enter(packet, found)
         except NotAuthorizedError as error:
             self._refuse(ReasonCode.NOT_AUTHORIZED, str(error))
-            return
-        crowd = self._sessions.devices
-        most = self._settings.max_connections_per_device
-        if crowd.count(principal.id) >= most and not self._sessions.holds(principal, packet.client_id):
-            text = f"{principal} has {most} connections: listener.max_connections_per_device is reached"
-            self._refuse(ReasonCode.QUOTA_EXCEEDED, text)
-            return
-        crowd.enter(principal.id)
-        self._principal = principal
-        self._framer.only = None
-        self._framer.max_packet_size = self._settings.max_packet_size
-        self._mqtt.accept(packet, self._sessions.assign_id() if not packet.client_id else "")
-        self._sessions.enter(self)
+            self._catch_up()
+        except RefusedError as error:
+            self._refuse(ReasonCode.QUOTA_EXCEEDED, str(error))
+            self._catch_up()
 
     def _check_will(self, principal: Principal, will: p.Will | None) -> None:
         if will is not None and not self._router.plan_for(principal, will.topic).allowed:
@@ -287,121 +246,171 @@ class DeviceSession:
                 f"{principal} may not publish its will on {will.topic!r}: no route allows it"
             )
 
+    def _enter(self, packet: p.Connect, principal: Principal) -> None:
+        """Take the client in, in place of an earlier connection of its own. Raises RefusedError."""
+        crowd = self._sessions.devices
+        most = self._settings.max_connections_per_device
+        if crowd.count(principal.id) >= most and not self._sessions.holds(principal, packet.client_id):
+            raise RefusedError(
+                f"{principal} has {most} connections: listener.max_connections_per_device is reached"
+            )
+        self.client_id = packet.client_id or self._sessions.assign_id(principal)
+        crowd.enter(principal.id)
+        self._principal = principal
+        self._framer.max_packet_size = self._settings.max_packet_size
+        self._sessions.enter(self)
+        kept = self._sessions.kept
+        if kept is not None:
+            self._opening = kept.begin(
+                self,
+                principal,
+                self.client_id,
+                clean=packet.clean_start,
+                expiry=granted_expiry(packet, self._settings.max_session_expiry),
+                will=will_of(packet.will),
+            )
+        when_all_done(self._opening.commits, partial(self._opened, packet))
+
+    def _opened(self, packet: p.Connect, error: Exception | None) -> None:
+        """Answer CONNECT, now that what it goes on with is durable."""
+        if self._mqtt.state is OVER:
+            return
+        if error is not None:
+            self._refuse(ReasonCode.SERVER_UNAVAILABLE, str(error))
+        elif not self._credential.admits(self.principal):
+            self._refuse(ReasonCode.NOT_AUTHORIZED, "the device is no longer admitted")
+        else:
+            self._accept(packet)
+        self._catch_up()
+
+    def _accept(self, packet: p.Connect) -> None:
+        session = self._opening.session
+        if session is None:
+            self._mqtt.accept(packet, self.client_id)
+        else:
+            session.outbound.attach(window_of(packet, self._settings.session))
+            kept = Kept(self._opening.present, session.expiry, session.inbound, session.outbound)
+            self._mqtt.accept(packet, self.client_id, kept)
+            self._subscribing = session.subscribing
+            self._router.invalidate()
+            self._mark()
+        self._will = will_of(packet.will)
+        self._ways = Ways(self._router, self.principal, packet.version)
+
     def _refuse(self, reason_code: ReasonCode, text: str) -> None:
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())
         self._mqtt.refuse(reason_code, text)
 
-    def _publish(self, packet: p.Publish) -> None:
-        receipt = self._router.publish(self._message(packet))
-        if packet.qos:
-            self._answer(packet.packet_id, packet.qos, receipt)
-
-    def _message(self, packet: p.Publish) -> Message:
-        properties = packet.properties
-        if properties is None:
-            return Message(packet.topic, packet.payload, packet.qos, self.principal, packet.retain)
-        return Message(
-            packet.topic,
-            packet.payload,
-            packet.qos,
-            self.principal,
-            packet.retain,
-            self._expiry(properties),
-            message_properties(properties),
-        )
-
-    def _expiry(self, properties: PropertyMap) -> float | None:
-        if MESSAGE_EXPIRY_INTERVAL not in properties:
-            return None
-        return self._clock.now() + properties.integer(MESSAGE_EXPIRY_INTERVAL)
-
-    def _answer(self, packet_id: int, qos: int, receipt: Receipt) -> None:
-        """Acknowledge by what became of the publish: now, or when it is durable."""
-        if receipt.commits and not receipt.refused:
-            pending = self._mqtt.hold(packet_id, qos)
-            began = 0.0
-            if self._timed is None:
-                self._timed, began = pending, self._clock.monotonic()
-            when_all_done(receipt.commits, partial(self._durable, pending, began))
-            if self._mqtt.congested:
-                self._wire.hold_reading(hold=True)
-        elif receipt.refused:
-            if self._mqtt.version == V5:
-                self._mqtt.acknowledge(packet_id, qos, ReasonCode.QUOTA_EXCEEDED)
-            else:
-                self._not_stored(receipt.refused)
-        elif not receipt.allowed and self._mqtt.version == V5:
-            self._mqtt.acknowledge(packet_id, qos, ReasonCode.NOT_AUTHORIZED)
-        else:
-            self._mqtt.acknowledge(packet_id, qos)
-
-    def _not_stored(self, reason: str) -> None:
-        """3.1.1 has no word for a refusal: no acknowledgement and an end, so that the client sends again."""
-        self._refusals.note("full", self._name(), reason, self._clock.monotonic())
-        self._mqtt.goodbye(ReasonCode.QUOTA_EXCEEDED)
-
-    def _durable(self, pending: Pending, began: float, error: Exception | None) -> None:
-        """Settle what waited for commits; called by the store, perhaps after the connection is gone.
-
-        `began`: when the one that is timed came, by the monotonic clock.
-        """
-        mqtt = self._mqtt
-        if pending is self._timed:
-            self._timed = None
-            if error is None:
-                self._traffic.acknowledged.observe(self._clock.monotonic() - began)
-        if mqtt.state is not LIVE:
-            return
-        if error is None:
-            mqtt.settle(pending)
-        elif mqtt.version == V5:
-            mqtt.settle(pending, ReasonCode.QUOTA_EXCEEDED)
-        else:
-            self._not_stored(str(error))
+    def _catch_up(self) -> None:
+        """Deal with the packets that came behind CONNECT, now that it is answered."""
+        early, self._early = self._early or [], None
+        if not self._held:
+            return  # it was answered at once: the packets are still on their way here
+        self._held = False
+        self._wire.hold_reading(hold=False)
+        try:
+            for first_byte, body in early:
+                if self._mqtt.state is OVER:
+                    break
+                self._packet(first_byte, body)
+        except RemoteProtocolError as error:
+            self._broken(error)
+        if self._mqtt.state is OVER:
             self._end()
+        elif self._mqtt.outgoing:
+            self._mark()
+
+    # PUBLISH --------------------------------------------------------------------------------------
+
+    def _publish(self, packet: p.Publish) -> None:
+        now = self._clock.now() if packet.properties is not None else 0.0
+        message = message_of(packet, self.principal, now)
+        if packet.qos == 2 and self._opening.session is not None:
+            self._publish_exactly_once(packet.packet_id, message, self._opening.session)
             return
-        if not mqtt.congested:
-            self._wire.hold_reading(hold=False)
-        self._mark()
+        receipt = self._router.publish(message)
+        if packet.qos:
+            self._acknowledging.answer(packet.packet_id, packet.qos, receipt)
+
+    def _publish_exactly_once(self, packet_id: int, message: Message, session: StoredSession) -> None:
+        """The identifier is kept in the same commit as all that the message leads to."""
+        kept = self._sessions.kept
+        assert kept is not None
+        try:
+            taken = kept.take(session, packet_id)
+        except RefusedError as error:
+            self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, refused=str(error)))
+            return
+        receipt = self._router.publish(message)
+        if receipt.refused or not receipt.allowed:
+            kept.let_go(session, packet_id)
+            self._acknowledging.answer(packet_id, 2, receipt)
+        else:
+            commits = (*receipt.commits, taken)
+            self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, commits=commits))
+
+    def not_stored(self, reason: str) -> None:
+        """End the connection without an acknowledgement, so that a client of 3.1.1 sends again later."""
+        self._refusals.note("full", self._name(), reason, self._clock.monotonic())
+        self.close(ReasonCode.QUOTA_EXCEEDED)
+
+    def hold_reading(self, hold: bool) -> None:
+        """Stop or go on reading: as much waits for commits as may."""
+        self._wire.hold_reading(hold)
+
+    def _pubrel(self, packet: p.PubRel) -> None:
+        """Free the identifier of a kept session, durably, before PUBCOMP lets the client use it again."""
+        kept, session = self._sessions.kept, self._opening.session
+        assert kept is not None
+        assert session is not None
+        kept.let_go(session, packet.packet_id).when_done(partial(self._let_go, packet.packet_id))
+
+    def _let_go(self, packet_id: int, error: Exception | None) -> None:
+        if error is not None:
+            self.close(ReasonCode.UNSPECIFIED_ERROR, str(error))
+            return
+        self._mqtt.complete(packet_id)
+        if self.live:
+            self._mark()
+
+    # SUBSCRIBE, UNSUBSCRIBE -----------------------------------------------------------------------
 
     def _subscribe(self, packet: p.Subscribe) -> None:
-        known = set(self._filters)
-        granted = [self._subscribe_one(each) for each in packet.filters]
-        self._mqtt.suback(packet.packet_id, granted)
-        for options, code in zip(packet.filters, granted, strict=True):
-            is_new = options.topic_filter not in known
-            if code <= 2 and (options.retain_handling == 0 or (options.retain_handling == 1 and is_new)):
-                self._send_retained(options.topic_filter, code)
-
-    def _subscribe_one(self, options: p.SubscriptionOptions) -> int:
-        topic_filter = options.topic_filter
-        if topic_filter.startswith(SHARE_PREFIX):
-            return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-        if topic_filter not in self._filters and len(self._filters) >= self._settings.max_subscriptions:
-            return ReasonCode.QUOTA_EXCEEDED
-        allowed = self._router.subscribe(
-            self,
-            topic_filter,
-            options.qos,
-            no_local=options.no_local,
-            retain_as_published=options.retain_as_published,
-        )
-        if not allowed:
-            return ReasonCode.NOT_AUTHORIZED
-        self._filters.add(topic_filter)
-        return options.qos
-
-    def _send_retained(self, topic_filter: str, granted: int) -> None:
-        for message, cap in self._router.retained_for(self, topic_filter):
-            self.deliver(message, min(message.qos, cap, granted), retain=True)
+        found = packet.properties.get(SUBSCRIPTION_IDENTIFIER)
+        identifier = found[0] if isinstance(found, list) and isinstance(found[0], int) else 0
+        subscribing = self._subscribing
+        known = set(subscribing.records)
+        codes = [subscribing.subscribe(each, identifier) for each in packet.filters]
+        # At once for a session that is not kept; else the retained ones do not wait for the commit.
+        self._when_kept(partial(self._mqtt.suback, packet.packet_id, codes))
+        for options, code in zip(packet.filters, codes, strict=True):
+            if code <= 2:
+                subscribing.send_retained(options, identifier, is_new=options.topic_filter not in known)
+                known.add(options.topic_filter)
 
     def _unsubscribe(self, packet: p.Unsubscribe) -> None:
-        codes: list[int] = []
-        for topic_filter in packet.filters:
-            existed = self._router.unsubscribe(self, topic_filter)
-            self._filters.discard(topic_filter)
-            codes.append(ReasonCode.SUCCESS if existed else ReasonCode.NO_SUBSCRIPTION_EXISTED)
-        self._mqtt.unsuback(packet.packet_id, codes)
+        codes = [self._subscribing.unsubscribe(each) for each in packet.filters]
+        self._when_kept(partial(self._mqtt.unsuback, packet.packet_id, codes))
+
+    def _when_kept(self, answer: Callable[[], None]) -> None:
+        """Answer when the subscriptions are as durable as the session is."""
+        kept, session = self._sessions.kept, self._opening.session
+        if kept is None or session is None:
+            answer()
+            return
+        try:
+            kept.save(session).when_done(partial(self._kept, answer))
+        except RefusedError as error:
+            self.close(ReasonCode.QUOTA_EXCEEDED, str(error))
+
+    def _kept(self, answer: Callable[[], None], error: Exception | None) -> None:
+        if not self.live:
+            return
+        if error is not None:
+            self.close(ReasonCode.QUOTA_EXCEEDED, str(error))
+            return
+        answer()
+        self._mark()
 
     def _disconnect(self, _packet: p.Disconnect) -> None:
         pass  # the MQTT session is over now, and with it the connection
@@ -409,6 +418,7 @@ class DeviceSession:
     _ACTIONS: ClassVar[dict[type, Callable[..., None]]] = {
         p.Connect: _connect,
         p.Publish: _publish,
+        p.PubRel: _pubrel,
         p.Subscribe: _subscribe,
         p.Unsubscribe: _unsubscribe,
         p.Disconnect: _disconnect,
@@ -416,10 +426,12 @@ class DeviceSession:
 
     # Messages and bytes out -----------------------------------------------------------------------
 
-    def deliver(self, message: Message, qos: int, retain: bool) -> None:
-        """Take a message from the router (base Subscriber)."""
+    def deliver(
+        self, message: Message, qos: int, retain: bool, identifiers: tuple[int, ...] = (), share: str = ""
+    ) -> None:
+        """Take a message from the router (base Receiver), or from the session that is kept at QoS 0."""
         now = self._clock.now() if message.expires_at is not None else 0.0
-        self._mqtt.deliver(message, qos, retain, now)
+        self._mqtt.deliver(message, qos, retain, now, identifiers, share)
         if not self._marked:
             self._mark()
 
@@ -437,10 +449,25 @@ class DeviceSession:
         """Whether packets of a session of that version may be forwarded here unchanged."""
         return self._mqtt.version == version and self._mqtt.takes_frames
 
+    def stir(self) -> None:
+        """Send, at the end of this turn, what the kept session has to send."""
+        if not self._marked and self.live:
+            self._mark()
+
+    def release(self, packet_id: int) -> None:
+        """Send PUBREL: it is durable that the client has the message."""
+        if self.live:
+            self._mqtt.release(packet_id)
+            self._mark()
+
     def flush(self) -> None:
         """Send what has gathered in this turn."""
         self._marked = False
+        mqtt = self._mqtt
+        full = mqtt.state is LIVE and bool(mqtt.outbound.queued) and mqtt.pump(self._clock.now())
         self._write()
+        if full and not self._wire.blocked:
+            self._mark()  # there is more than fits in one write
 
     def writable(self) -> None:
         """Go on after the connection was blocked."""
@@ -476,18 +503,17 @@ class DeviceSession:
             self.close(ReasonCode.KEEP_ALIVE_TIMEOUT, "keep alive")
 
     def recheck(self) -> None:
-        """End the session when its certificate or its device is no longer admitted."""
-        try:
-            admitted = self._admission.principal(self._fingerprint) == self._principal
-        except NotAuthorizedError:
-            admitted = False
-        if not admitted:
+        """End the session when its credential or its device is no longer admitted."""
+        if not self._credential.admits(self.principal):
             self._mqtt.will = None  # what may not connect may not speak either
             self.close(ReasonCode.NOT_AUTHORIZED, "the device is no longer admitted")
 
     def taken_over(self) -> None:
         """End the session because its client connected anew."""
-        self._mqtt.taken_over()
+        if self._mqtt.state is WAITING:
+            self._mqtt.refuse(ReasonCode.SESSION_TAKEN_OVER, "the client connected anew")
+        else:
+            self._mqtt.taken_over()
         self._end()
 
     def close(self, reason_code: int, text: str = "") -> None:
@@ -496,8 +522,8 @@ class DeviceSession:
         self._end()
 
     def shut_down(self) -> None:
-        """End the session because the core stops; the will is not due (5, 3.1.2.5 leaves it open)."""
-        self._mqtt.will = None
+        """End the session because the core stops; the will is for the next start (5, 3.1.2.5)."""
+        self._stopping = True
         self.close(ReasonCode.SERVER_SHUTTING_DOWN)
 
     def lost(self) -> None:
@@ -519,22 +545,40 @@ class DeviceSession:
             return
         self._traffic.dropped += self.dropped
         self._sessions.devices.leave(self._principal.id)
-        self._router.unsubscribe_all(self)
         self._sessions.leave(self)
-        will, self._mqtt.will = self._mqtt.will, None
-        if will is not None:
-            self._router.publish(self._will_message(will))
+        if self._opening.session is None:
+            self._leave_nothing()
+        else:
+            self._leave_session(self._opening.session)
 
-    def _will_message(self, will: p.Will) -> Message:
-        return Message(
-            will.topic,
-            will.payload,
-            will.qos,
-            self.principal,
-            will.retain,
-            self._expiry(will.properties),
-            message_properties(will.properties),
-        )
+    def _leave_session(self, session: StoredSession) -> None:
+        """Part from a session that goes on without us, unless it was given to another or ended before."""
+        kept = self._sessions.kept
+        assert kept is not None
+        if session.connection is not self:
+            return
+        if self._stopping:
+            kept.stop(session)
+        else:
+            expiry = (
+                session.expiry if self._ways is None else self._mqtt.expiry
+            )  # as DISCONNECT said, if accepted
+            kept.end(session, expiry, lost=self._mqtt.will is not None)
+
+    def _leave_nothing(self) -> None:
+        """End everything with the connection: subscriptions, what others may get instead, the will."""
+        outbound = self._mqtt.outbound
+        self._subscribing.leave()
+        if isinstance(outbound, Outbound):
+            for share, message, qos in outbound.unfinished():
+                self._router.reassign(share, message, qos)
+        if self._stopping:
+            return
+        will, self._will = self._will, None
+        if will is not None and self._mqtt.will is not None:
+            self._router.publish(will.message(self.principal, self._clock.now()))
+        if self._opening.will_key and self._sessions.kept is not None:
+            self._sessions.kept.drop_will(self._opening.will_key)
 
     def _name(self) -> str:
-        return self._principal.id if self._principal else f"{self._peer} ({self._fingerprint[:16]})"
+        return self._principal.id if self._principal else f"{self._peer} ({self._credential.label})"

@@ -15,8 +15,10 @@ from edgecore.base.errors import CertificateError, UnavailableError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.interfaces import Ready
 from edgecore.listener.admission import Admission, CertificateBook
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.crowd import Crowd
 from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.door import Door
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
@@ -54,6 +56,7 @@ class ListenerService:
         tls: TlsFiles,
         clock: Clock,
         renew: Renew = lambda: False,
+        sessions: Sessions | None = None,
     ) -> None:
         self._settings = settings
         self._router = bus
@@ -64,7 +67,7 @@ class ListenerService:
         self._context: ssl.SSLContext | None = None
         self._clock = clock
         self._refusals = Refusals()
-        self._sessions = Sessions()
+        self._sessions = Sessions() if sessions is None else sessions
         self._connections: set[Connection] = set()
         self._addresses = Crowd()
         self.port = 0
@@ -115,26 +118,17 @@ class ListenerService:
             "traffic": traffic.status(),
             "acknowledged": traffic.acknowledged.status(),
             "devices": sorted({session.principal.name for session in live}),
+            "kept": self._sessions.kept.status() if self._sessions.kept is not None else {},
         }
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         turn = Turn(loop.call_soon)
+        door = Door(self._settings, self._router, self._sessions, self._refusals, turn, self._clock)
 
         def make_session(connection: Connection, fingerprint: str, peer: str) -> DeviceSession:
-            return DeviceSession(
-                connection,
-                fingerprint,
-                peer,
-                self._settings,
-                self._router,
-                self._admission,
-                self._sessions,
-                self._refusals,
-                turn,
-                self._clock,
-            )
+            return DeviceSession(connection, CertificateCredential(self._admission, fingerprint), peer, door)
 
         def make_connection() -> Connection:
             # Read at each connection: `reload` puts another one here.
@@ -180,6 +174,8 @@ class ListenerService:
         now = asyncio.get_running_loop().time()
         for connection in list(self._connections):
             connection.check(now)
+        if self._sessions.kept is not None:
+            self._sessions.kept.sweep()
 
     async def _drain(self) -> None:
         """Tell every client that the server goes; cut those that do not go by themselves.

@@ -5,11 +5,13 @@ A client id is no secret: only the same device can take a session over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
+from uuid import uuid4
 
 from edgecore.base.identity import Principal
 from edgecore.listener.crowd import Crowd
+from edgecore.listener.kept_sessions import KeptSessions
 from edgecore.listener.traffic import Traffic
 
 
@@ -32,13 +34,20 @@ class Session(Protocol):
 
 
 class Sessions:
-    """Who is connected now: `devices` counts them by principal, `traffic` what they have moved."""
+    """Who is connected now: `devices` counts them by principal, `traffic` what they have moved.
 
-    __slots__ = ("_assigned", "_live", "devices", "takeovers", "traffic")
+    `kept`: the sessions that outlive their connections; None where nothing does. `unique` gives texts that
+    nothing else has.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_live", "_unique", "devices", "kept", "takeovers", "traffic")
+
+    def __init__(
+        self, kept: KeptSessions | None = None, unique: Callable[[], str] = lambda: str(uuid4())
+    ) -> None:
         self._live: dict[tuple[str, str], Session] = {}
-        self._assigned = 0
+        self._unique = unique
+        self.kept = kept
         self.takeovers = 0
         self.devices = Crowd()
         self.traffic = Traffic()
@@ -69,7 +78,10 @@ class Sessions:
         if self._live.get(key) is session:
             del self._live[key]
 
-    def assign_id(self) -> str:
-        """A client id for one who gave none (5, 3.2.2.3.7). Unique as long as this core runs."""
-        self._assigned += 1
-        return f"edgecore-{self._assigned}"
+    def assign_id(self, principal: Principal) -> str:
+        """A client id for one who gave none, and that no other client of the principal has (5, 3.2.2.3.7)."""
+        while True:
+            client_id = f"edgecore-{self._unique()}"
+            kept = self.kept is not None and self.kept.holds(principal, client_id)
+            if not kept and not self.holds(principal, client_id):
+                return client_id

@@ -17,8 +17,10 @@ class ListenerSettings:
     bytes. `max_connections` counts those that have not finished their handshake too. One address may
     hold half of them, so that no single machine shuts the others out and a fleet behind one address
     still fits. One device may hold some, for a program that opens several, so that a stolen key fills
-    nothing. `sys_interval`: seconds between the `$SYS` topics, 0 for none. The rest is per session and
-    explained in mqtt.acceptance.SessionLimits. Raises ConfigError.
+    nothing. `max_sessions`: sessions that are kept for absent clients too, each for at most
+    `max_session_expiry` seconds, with at most `session_records` messages of `session_bytes` each and
+    `sessions_bytes` in all, on disk. `sys_interval`: seconds between the `$SYS` topics, 0 for none. The
+    rest is per session and explained in mqtt.acceptance.SessionLimits. Raises ConfigError.
     """
 
     host: str = ""
@@ -36,6 +38,12 @@ class ListenerSettings:
     max_queued: int = 1000
     max_queued_bytes: int = 1024 * 1024
     max_unsent: int = 1024 * 1024
+    topic_aliases: int = 16
+    max_sessions: int = 2000
+    max_session_expiry: int = 30 * 24 * 3600
+    session_records: int = 10_000
+    session_bytes: int = 8 * 1024 * 1024
+    sessions_bytes: int = 256 * 1024 * 1024
     sys_interval: float = 10.0
 
     def __post_init__(self) -> None:
@@ -47,7 +55,11 @@ class ListenerSettings:
         _within("max_packet_size", self.max_packet_size, MAX_PLAIN_PACKET, 268_435_460)
         _within("max_keep_alive", self.max_keep_alive, 0, 65_535)
         _within("receive_maximum", self.receive_maximum, 1, 65_535)
-        _within("max_in_flight", self.max_in_flight, 1, 65_535)
+        _within("max_in_flight", self.max_in_flight, 1, 1000)
+        _within("topic_aliases", self.topic_aliases, 0, 65_535)
+        _within("max_session_expiry", self.max_session_expiry, 0, 0xFFFF_FFFE)
+        # Each waiting message has a packet identifier of its own, as each in flight.
+        _within("session_records", self.session_records, 1, 60_000)
 
     @property
     def session(self) -> SessionLimits:
@@ -60,6 +72,8 @@ class ListenerSettings:
             self.max_unsent,
             self.max_packet_size,
             self.max_keep_alive,
+            self.topic_aliases,
+            self.max_session_expiry,
         )
 
 

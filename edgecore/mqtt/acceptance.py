@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from edgecore.mqtt.inbound import Inbound
+from edgecore.mqtt.outbound import Sending
 from edgecore.mqtt.packets import V5, V311, Connect
 from edgecore.mqtt.properties import (
     ASSIGNED_CLIENT_IDENTIFIER,
@@ -13,8 +15,7 @@ from edgecore.mqtt.properties import (
     RECEIVE_MAXIMUM,
     SERVER_KEEP_ALIVE,
     SESSION_EXPIRY_INTERVAL,
-    SHARED_SUBSCRIPTION_AVAILABLE,
-    SUBSCRIPTION_IDENTIFIER_AVAILABLE,
+    TOPIC_ALIAS_MAXIMUM,
     PropertyMap,
 )
 from edgecore.mqtt.reason_codes import ReasonCode
@@ -30,7 +31,9 @@ class SessionLimits:
     `receive_maximum`: unacknowledged messages from the client; `max_in_flight`: towards it.
     `max_queued`, `max_queued_bytes`: what waits for a place in flight; the oldest is dropped.
     `max_unsent`: bytes ready for a client that does not read; beyond it QoS 0 is dropped and QoS 1
-    and 2 wait in the queue. `max_keep_alive`: the longest that is granted, 0 for any.
+    and 2 wait in the queue. `max_keep_alive`: the longest that is granted, 0 for any. `topic_aliases`: how
+    many topics the client may give numbers to, and how many we give numbers to; each may be 64 KB long.
+    `max_session_expiry`: how long a session is kept for an absent client at the most.
     """
 
     receive_maximum: int = 1024
@@ -40,6 +43,26 @@ class SessionLimits:
     max_unsent: int = 1024 * 1024
     max_packet_size: int = 256 * 1024
     max_keep_alive: int = 1200
+    topic_aliases: int = 16
+    max_session_expiry: int = 30 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a session that outlives its connection brings to a new one.
+
+    `present`: it was there before. `expiry`: how long it is kept from the end of the connection, in seconds.
+    """
+
+    present: bool
+    expiry: int
+    inbound: Inbound
+    outbound: Sending
+
+
+def window_of(connect: Connect, limits: SessionLimits) -> int:
+    """How many messages at QoS 1 and 2 may be on their way to the client at once (5, 3.1.2.11.3)."""
+    return min(connect.properties.integer(RECEIVE_MAXIMUM, 0xFFFF), limits.max_in_flight)
 
 
 def objection(connect: Connect) -> tuple[ReasonCode, str] | None:
@@ -61,18 +84,29 @@ def granted_keep_alive(connect: Connect, maximum: int) -> int:
     return asked
 
 
-def announcement(connect: Connect, limits: SessionLimits, keep_alive: int, client_id: str) -> PropertyMap:
+def granted_expiry(connect: Connect, maximum: int) -> int:
+    """How long the session outlives its connection, in seconds; 0: it does not (5, 3.1.2.11.2).
+
+    In 3.1.1 clean session 0 asks for a session without an end: it gets the longest that there is.
+    """
+    if connect.version == V311:
+        return 0 if connect.clean_start else maximum
+    return min(connect.properties.integer(SESSION_EXPIRY_INTERVAL), maximum)
+
+
+def announcement(
+    connect: Connect, limits: SessionLimits, keep_alive: int, client_id: str, expiry: int
+) -> PropertyMap:
     """What CONNACK says of this server, so that no client counts on what is not there."""
     announced = PropertyMap(
         {
             RECEIVE_MAXIMUM: limits.receive_maximum,
             MAXIMUM_PACKET_SIZE: limits.max_packet_size,
-            SUBSCRIPTION_IDENTIFIER_AVAILABLE: 0,
-            SHARED_SUBSCRIPTION_AVAILABLE: 0,
+            TOPIC_ALIAS_MAXIMUM: limits.topic_aliases,
         }
     )
-    if connect.properties.integer(SESSION_EXPIRY_INTERVAL):
-        announced[SESSION_EXPIRY_INTERVAL] = 0  # sessions end with their connection
+    if connect.properties.integer(SESSION_EXPIRY_INTERVAL) != expiry:
+        announced[SESSION_EXPIRY_INTERVAL] = expiry
     if keep_alive != connect.keep_alive:
         announced[SERVER_KEEP_ALIVE] = keep_alive
     if not connect.client_id:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from edgecore.base.message import Message, Properties
 from edgecore.mqtt import wire
-from edgecore.mqtt.packets import PUBLISH, V5
+from edgecore.mqtt.codec import encode
+from edgecore.mqtt.packets import PUBLISH, V5, Publish
 from edgecore.mqtt.properties import (
     CONTENT_TYPE,
     CORRELATION_DATA,
     MESSAGE_EXPIRY_INTERVAL,
     PAYLOAD_FORMAT_INDICATOR,
     RESPONSE_TOPIC,
+    SUBSCRIPTION_IDENTIFIER,
+    TOPIC_ALIAS,
     USER_PROPERTY,
     PropertyMap,
     encode_properties,
@@ -61,6 +64,32 @@ def _parts(message: Message, version: int, qos: int, retain: bool, now: float) -
         tail = encode_properties(properties_of(message, now)) + tail
     length = len(topic) + len(tail) + (_PACKET_ID_BYTES if qos else 0)
     return bytes((PUBLISH << 4 | qos << 1 | retain,)) + wire.write_variable(length) + topic, tail
+
+
+def special_frame(
+    message: Message,
+    version: int,
+    qos: int,
+    retain: bool,
+    now: float,
+    packet_id: int = 0,
+    dup: bool = False,
+    identifiers: tuple[int, ...] = (),
+    alias: int = 0,
+    topic: str = "",
+) -> bytes:
+    """The whole packet for one receiver alone: with its subscription identifiers, its topic alias, or DUP.
+
+    `topic` stands for the message's, and is "" where the receiver knows the alias (5, 3.3.2.3.4).
+    """
+    properties = properties_of(message, now) if version == V5 else None
+    if version == V5 and (identifiers or alias):
+        properties = PropertyMap() if properties is None else properties
+        if identifiers:
+            properties[SUBSCRIPTION_IDENTIFIER] = list(identifiers)
+        if alias:
+            properties[TOPIC_ALIAS] = alias
+    return encode(Publish(topic, message.payload, qos, retain, dup, packet_id, properties), version)
 
 
 def properties_of(message: Message, now: float) -> PropertyMap | None:

@@ -1,15 +1,27 @@
 """QoS 1 and 2 from one client: acknowledgements in the order of receipt, QoS 2 identifiers.
 
 An acknowledgement may have to wait for a commit; those behind it then wait too (5, 4.6: PUBACK and
-PUBREC are sent in the order in which the PUBLISH packets came).
+PUBREC are sent in the order in which the PUBLISH packets came). The identifiers of QoS 2 outlive the
+connection where the session does; what is owed on a connection ends with it.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from enum import Enum
 
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.mqtt.reason_codes import ReasonCode
+
+
+class Known(Enum):
+    """What is known of a QoS 2 identifier."""
+
+    NEW = "new"
+    TAKING = "taking"  # its PUBLISH is here, its PUBREC is not sent yet
+    TAKEN = "taken"  # PUBREC was sent
+    LETTING_GO = "letting go"  # PUBREL is here, its PUBCOMP waits for a commit
 
 
 class Pending:
@@ -24,38 +36,45 @@ class Pending:
 
 
 class Inbound:
-    """What we owe to the client. `receive_maximum` bounds it (5, 3.2.2.3.3)."""
+    """What we owe to the client. `receive_maximum` bounds it (5, 3.2.2.3.3).
 
-    __slots__ = ("_owed", "_receive_maximum", "_unreleased")
+    `taken`: QoS 2 identifiers that an earlier run or connection took and the client has not released.
+    """
 
-    def __init__(self, receive_maximum: int) -> None:
+    __slots__ = ("_ids", "_owed", "_receive_maximum")
+
+    def __init__(self, receive_maximum: int, taken: Iterable[int] = ()) -> None:
         self._receive_maximum = receive_maximum
         self._owed: deque[Pending] = deque()
-        self._unreleased: dict[int, bool] = {}  # QoS 2 id -> whether its PUBREC was sent
+        self._ids = dict.fromkeys(taken, Known.TAKEN)
 
     @property
     def full(self) -> bool:
         """Whether as much is unacknowledged as may be."""
-        return len(self._owed) + len(self._unreleased) >= self._receive_maximum
+        return len(self._owed) + len(self._ids) >= self._receive_maximum
 
     @property
     def waiting(self) -> bool:
         """Whether acknowledgements wait for a commit."""
         return bool(self._owed)
 
-    def begin(self, packet_id: int) -> bool | None:
-        """Take a QoS 2 PUBLISH: None when it is new, else whether its PUBREC was already sent.
+    def reconnect(self) -> None:
+        """Begin on a new connection: what was owed on the old one is owed no more."""
+        self._owed.clear()
+
+    def begin(self, packet_id: int) -> Known:
+        """Take a QoS 2 PUBLISH; gives what was known of its identifier.
 
         Raises 0x93 when more are unreleased than were announced. A peer that never releases them is
         bounded by this in 3.1.1 too, where nothing is announced (facts: CVE-2023-28366 of a peer).
         """
-        known = self._unreleased.get(packet_id)
+        known = self._ids.get(packet_id)
         if known is not None:
             return known
-        if len(self._unreleased) >= self._receive_maximum:
+        if len(self._ids) >= self._receive_maximum:
             raise receive_maximum_exceeded(self._receive_maximum)
-        self._unreleased[packet_id] = False
-        return None
+        self._ids[packet_id] = Known.TAKING
+        return Known.NEW
 
     def owe(self, packet_id: int, qos: int, reason_code: int | None = None) -> Pending:
         """Put an acknowledgement in line."""
@@ -72,20 +91,29 @@ class Inbound:
         return ready
 
     def sent(self, packet_id: int, failed: bool) -> None:
-        """Note that the PUBREC of a QoS 2 id went out; a failed one frees the id (5, 4.3.3)."""
+        """Note that the PUBREC of a QoS 2 id is decided; a failed one frees the id (5, 4.3.3)."""
         if failed:
-            self._unreleased.pop(packet_id, None)
+            self._ids.pop(packet_id, None)
         else:
-            self._unreleased[packet_id] = True
+            self._ids[packet_id] = Known.TAKEN
 
-    def release(self, packet_id: int) -> bool:
-        """Take a PUBREL; False when the id is not known."""
-        known = self._unreleased.get(packet_id)
-        if known is False:
+    def release(self, packet_id: int) -> Known:
+        """Take a PUBREL; gives what was known of its id. The id is free once `released` is called.
+
+        Raises RemoteProtocolError when its PUBREC was not sent.
+        """
+        known = self._ids.get(packet_id, Known.NEW)
+        if known is Known.TAKING:
             raise RemoteProtocolError(
                 ReasonCode.PROTOCOL_ERROR, f"PUBREL for packet {packet_id} came before its PUBREC"
             )
-        return self._unreleased.pop(packet_id, None) is not None
+        if known is Known.TAKEN:
+            self._ids[packet_id] = Known.LETTING_GO
+        return known
+
+    def released(self, packet_id: int) -> None:
+        """Free the id."""
+        self._ids.pop(packet_id, None)
 
 
 def receive_maximum_exceeded(maximum: int) -> RemoteProtocolError:

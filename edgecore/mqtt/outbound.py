@@ -1,12 +1,15 @@
 """QoS 1 and 2 towards one client: packet identifiers, the in-flight window, the queue behind it.
 
-Overflow rule of the queue: the oldest is dropped and counted. Knows no bytes and no time.
+`Sending` is what a ServerSession asks of whatever keeps them; `Outbound` keeps them for as long as the
+connection lasts. Overflow rule of its queue: the oldest is dropped and counted. Knows no bytes.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final, NamedTuple, Protocol
 
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.base.message import Message
@@ -17,7 +20,78 @@ MAX_PACKET_ID: Final = 0xFFFF
 # What a queued message costs beside its topic and payload: the record, the deque's slot.
 QUEUED_OVERHEAD: Final = 200
 
-_FIRST_ANSWER: Final = {1: PUBACK, 2: PUBREC}
+FIRST_ANSWER: Final = {1: PUBACK, 2: PUBREC}
+
+
+class Outgoing(NamedTuple):
+    """What goes to the client next: a PUBLISH, or, where `message` is None, a PUBREL that is owed.
+
+    `identifiers` are those of the subscriptions.
+    """
+
+    packet_id: int
+    message: Message | None
+    qos: int
+    retain: bool
+    dup: bool = False
+    identifiers: tuple[int, ...] = ()
+
+
+class Release(Enum):
+    """What a PUBREC calls for."""
+
+    NOW = "now"  # PUBREL at once
+    LATER = "later"  # PUBREL when it is durable that the client has the message
+    FAILED = "failed"  # nothing: the client did not take it
+    UNKNOWN = "unknown"  # nothing with that identifier is in flight
+
+
+class Sending(Protocol):
+    """The messages at QoS 1 and 2 of one client."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many the client has not fully acknowledged."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """How many wait for a place in flight."""
+        ...
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a place in flight."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """How many the client will not get."""
+        ...
+
+    def next(self, now: float) -> Outgoing | None:
+        """What goes out next, in flight from now on; None when nothing can. `now`: wall time."""
+        ...
+
+    def give_up(self, packet_id: int) -> None:
+        """Drop what `next` or `begin` has just put in flight: it cannot be sent."""
+        ...
+
+    def finished(self, packet_id: int, packet_type: int) -> bool:
+        """Take a PUBACK or PUBCOMP; False when nothing with that id is in flight."""
+        ...
+
+    def received(self, packet_id: int, failed: bool) -> Release:
+        """Take a PUBREC."""
+        ...
+
+
+class _Waiting(NamedTuple):
+    message: Message
+    qos: int
+    retain: bool
+    identifiers: tuple[int, ...]
+    share: str
 
 
 class Outbound:
@@ -29,6 +103,7 @@ class Outbound:
         "_last_id",
         "_max_bytes",
         "_max_messages",
+        "_shared",
         "_window",
         "dropped",
         "waiting",
@@ -39,15 +114,21 @@ class Outbound:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._awaited: dict[int, int] = {}  # packet id -> the packet type that answers next
+        self._shared: dict[int, tuple[str, Message, int]] = {}  # what another member may get in our place
         self._last_id = 0
         self._bytes = 0
-        self.waiting: deque[tuple[Message, int, bool]] = deque()
+        self.waiting: deque[_Waiting] = deque()
         self.dropped = 0
 
     @property
     def in_flight(self) -> int:
         """How many messages the client has not fully acknowledged."""
         return len(self._awaited)
+
+    @property
+    def queued(self) -> int:
+        """How many wait for a place in flight."""
+        return len(self.waiting)
 
     @property
     def open(self) -> bool:
@@ -63,22 +144,51 @@ class Outbound:
             if packet_id not in awaited:
                 break
         self._last_id = packet_id
-        awaited[packet_id] = _FIRST_ANSWER[qos]
+        awaited[packet_id] = FIRST_ANSWER[qos]
         return packet_id
 
-    def push(self, message: Message, qos: int, retain: bool) -> None:
+    def push(
+        self, message: Message, qos: int, retain: bool, identifiers: tuple[int, ...] = (), share: str = ""
+    ) -> None:
         """Queue a message; the oldest ones make room for it."""
-        self.waiting.append((message, qos, retain))
+        self.waiting.append(_Waiting(message, qos, retain, identifiers, share))
         self._bytes += _size(message)
         while len(self.waiting) > self._max_messages or self._bytes > self._max_bytes:
-            self.pop()
+            self._pop()
             self.dropped += 1
 
-    def pop(self) -> tuple[Message, int, bool]:
-        """The message that has waited longest."""
-        item = self.waiting.popleft()
-        self._bytes -= _size(item[0])
-        return item
+    def next(self, now: float) -> Outgoing | None:
+        """The message that has waited longest, in flight from now on; those that have expired are dropped."""
+        while self.waiting:
+            item = self._pop()
+            if item.message.expired(now):
+                self.dropped += 1
+                continue
+            packet_id = self.begin(item.qos)
+            if item.share:
+                self.remember_share(packet_id, item.share, item.message, item.qos)
+            return Outgoing(packet_id, item.message, item.qos, item.retain, identifiers=item.identifiers)
+        return None
+
+    def remember_share(self, packet_id: int, share: str, message: Message, qos: int) -> None:
+        """Note that what is in flight under the id came by a shared subscription."""
+        self._shared[packet_id] = share, message, qos
+
+    def unfinished(self) -> Iterator[tuple[str, Message, int]]:
+        """(shared subscription, message, qos) of what the client has not got, in order, now that it is gone.
+
+        A QoS 2 message that was sent may have been received: it is nobody else's (5, 4.8.2-5).
+        """
+        for packet_id, (share, message, qos) in self._shared.items():
+            if self._awaited.get(packet_id) == PUBACK:
+                yield share, message, qos
+        yield from ((item.share, item.message, item.qos) for item in self.waiting if item.share)
+
+    def give_up(self, packet_id: int) -> None:
+        """Drop what was just put in flight; its identifier is the next one again."""
+        self._end(packet_id)
+        self._last_id = packet_id - 1
+        self.dropped += 1
 
     def finished(self, packet_id: int, packet_type: int) -> bool:
         """Take a PUBACK or PUBCOMP; False when nothing with that id is in flight.
@@ -89,28 +199,39 @@ class Outbound:
         if awaited is None:
             return False
         if awaited != packet_type:
-            raise _wrong(packet_id, packet_type, awaited)
-        del self._awaited[packet_id]
+            raise wrong_answer(packet_id, packet_type, awaited)
+        self._end(packet_id)
         return True
 
-    def received(self, packet_id: int, failed: bool) -> bool:
-        """Take a PUBREC; True when a PUBREL is due, False when that id is not in flight or has failed.
+    def received(self, packet_id: int, failed: bool) -> Release:
+        """Take a PUBREC. A repeated one asks for a repeated PUBREL.
 
-        Raises RemoteProtocolError when a PUBACK is due. A repeated PUBREC asks for a repeated PUBREL.
+        Raises RemoteProtocolError when a PUBACK is due.
         """
         awaited = self._awaited.get(packet_id)
         if awaited is None:
-            return False
+            return Release.UNKNOWN
         if awaited == PUBACK:
-            raise _wrong(packet_id, PUBREC, awaited)
+            raise wrong_answer(packet_id, PUBREC, awaited)
         if failed:
-            del self._awaited[packet_id]
-            return False
+            self._end(packet_id)
+            return Release.FAILED
         self._awaited[packet_id] = PUBCOMP
-        return True
+        return Release.NOW
+
+    def _pop(self) -> _Waiting:
+        item = self.waiting.popleft()
+        self._bytes -= _size(item.message)
+        return item
+
+    def _end(self, packet_id: int) -> None:
+        del self._awaited[packet_id]
+        if self._shared:
+            self._shared.pop(packet_id, None)
 
 
-def _wrong(packet_id: int, found: int, expected: int) -> RemoteProtocolError:
+def wrong_answer(packet_id: int, found: int, expected: int) -> RemoteProtocolError:
+    """The error for an acknowledgement of another QoS than the message's."""
     return RemoteProtocolError(
         ReasonCode.PROTOCOL_ERROR, f"{NAMES[found]} for packet {packet_id}, where {NAMES[expected]} is due"
     )

@@ -90,6 +90,8 @@ _CONNECT, _CONNACK, _PUBLISH, _SUBSCRIBE, _UNSUBSCRIBE, _DISCONNECT, _AUTH = 1, 
 _ANSWERS: Final = (2, 4, 5, 6, 7, 9, 11, 14, 15)
 _EVERYWHERE: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15)
 _MESSAGE: Final = (_WILL, _PUBLISH)
+# Properties whose value is a list, since they may stand more than once somewhere.
+_LISTS: Final = (USER_PROPERTY, SUBSCRIPTION_IDENTIFIER)
 
 
 def _read_pair(buffer: bytes, offset: int) -> tuple[tuple[str, str], int]:
@@ -192,7 +194,7 @@ def decode_properties(buffer: bytes, offset: int, packet_type: int) -> tuple[Pro
             if user_bytes > MAX_USER_PROPERTY_BYTES:
                 raise _too_many(f"{MAX_USER_PROPERTY_BYTES} bytes of user properties")
         _check_value(rule, value)
-        _store(properties, identifier, rule.name, value)
+        _store(properties, identifier, rule.name, value, packet_type)
     if offset != end:
         raise wire.malformed("the last property reaches beyond the announced length of the properties")
     return properties, offset
@@ -212,15 +214,19 @@ def _check_value(rule: _Rule, value: object) -> None:
         raise _protocol_error(f"property {rule.name} has the value {value}, which is not allowed")
 
 
-def _store(properties: PropertyMap, identifier: int, name: str, value: object) -> None:
-    """Keep a decoded value; only user properties and subscription identifiers may repeat (5, 2.2.2.2)."""
-    if identifier in (USER_PROPERTY, SUBSCRIPTION_IDENTIFIER):
+def _store(properties: PropertyMap, identifier: int, name: str, value: object, packet_type: int) -> None:
+    """Keep a decoded value; only user properties may repeat, and a PUBLISH's subscription identifiers.
+
+    5, 2.2.2.2 and 3.3.2.3.8; in SUBSCRIBE there is one at most (5, 3.8.2.1.2).
+    """
+    repeats = identifier in _LISTS and (identifier == USER_PROPERTY or packet_type == _PUBLISH)
+    if identifier in properties and not repeats:
+        raise _protocol_error(f"property {name} stands twice")
+    if identifier in _LISTS:
         many: list[object] = properties.setdefault(identifier, [])  # type: ignore[assignment]  # the table's type
         if len(many) >= MAX_USER_PROPERTIES:
             raise _too_many(f"{MAX_USER_PROPERTIES} properties {name}")
         many.append(value)
-    elif identifier in properties:
-        raise _protocol_error(f"property {name} stands twice")
     else:
         properties[identifier] = value  # type: ignore[assignment]  # the table types the value
 
@@ -238,7 +244,7 @@ def _encode_one(identifier: int, value: Value) -> bytes:
     if rule is None:
         raise LocalProtocolError(f"property identifier {identifier:#04x} is not defined")
     head = bytes((identifier,))
-    if identifier in (USER_PROPERTY, SUBSCRIPTION_IDENTIFIER):
+    if identifier in _LISTS:
         assert isinstance(value, list)
         return b"".join(head + rule.kind.write(one) for one in value)
     return head + rule.kind.write(value)

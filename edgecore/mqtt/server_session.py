@@ -3,7 +3,9 @@
 It decides what a packet means in the state the session is in, keeps the packet identifiers, windows and
 acknowledgements, and collects the bytes to send in `outgoing`. It does not know sockets, clocks, TLS,
 who the peer is, or who may do what: `receive` hands back each packet that needs such a decision, and
-the driver answers with accept, refuse, acknowledge, hold and settle, suback, unsuback.
+the driver answers with accept, refuse, acknowledge, hold and settle, release, complete, suback, unsuback.
+
+Where the session outlives the connection, the driver brings what outlives it: an Inbound and a Sending.
 
 The driver owes it: packets in order, a look at `next_deadline()`, the sending of `take()`, the
 closing of the connection once `state` is OVER, and then the publishing of `will` if there is one.
@@ -20,20 +22,21 @@ from typing import ClassVar, Final
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.base.message import Message
 from edgecore.mqtt import packets as p
-from edgecore.mqtt.acceptance import SessionLimits, announcement, granted_keep_alive
+from edgecore.mqtt.acceptance import Kept, SessionLimits, announcement, granted_keep_alive, window_of
+from edgecore.mqtt.aliases import ReceivedAliases, SentAliases
 from edgecore.mqtt.codec import decode, encode
-from edgecore.mqtt.images import frame_of, parts_of
-from edgecore.mqtt.inbound import Inbound, Pending, receive_maximum_exceeded
-from edgecore.mqtt.outbound import Outbound
+from edgecore.mqtt.images import frame_of, parts_of, special_frame
+from edgecore.mqtt.inbound import Inbound, Known, Pending, receive_maximum_exceeded
+from edgecore.mqtt.outbound import Outbound, Release, Sending
 from edgecore.mqtt.packets import V5, V311
 from edgecore.mqtt.properties import (
     MAXIMUM_PACKET_SIZE,
     REASON_STRING,
-    RECEIVE_MAXIMUM,
     REQUEST_PROBLEM_INFORMATION,
     SESSION_EXPIRY_INTERVAL,
     SUBSCRIPTION_IDENTIFIER,
     TOPIC_ALIAS,
+    TOPIC_ALIAS_MAXIMUM,
     PropertyMap,
 )
 from edgecore.mqtt.reason_codes import ReasonCode, v311_return_code
@@ -63,9 +66,12 @@ class ServerSession:
         "_limits",
         "_peer_max_packet",
         "_problem_information",
-        "_wanted_expiry",
+        "_received_aliases",
+        "_sent_aliases",
+        "_stored",
         "client_id",
         "dropped",
+        "expiry",
         "joined",
         "last_heard",
         "outbound",
@@ -83,12 +89,15 @@ class ServerSession:
         self._keep_alive = 0
         self._peer_max_packet = 0  # 0: the client named none
         self._problem_information = True
-        self._wanted_expiry = 0
+        self._stored = False
+        self._received_aliases = ReceivedAliases(limits.topic_aliases)
+        self._sent_aliases = SentAliases(0)
         self.client_id = ""
+        self.expiry = 0
         self.version = 0
         self.state = WAITING
         self.will: p.Will | None = None
-        self.outbound = Outbound(limits.max_in_flight, limits.max_queued, limits.max_queued_bytes)
+        self.outbound: Sending = Outbound(limits.max_in_flight, limits.max_queued, limits.max_queued_bytes)
         self.outgoing: list[bytes] = []
         self.unsent = 0
         self.publishes = 0
@@ -101,8 +110,8 @@ class ServerSession:
     def receive(self, first_byte: int, body: bytes) -> p.Packet | None:
         """Take one packet; gives it back when the driver must decide, None when nothing is left to do.
 
-        Handed back are CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE and DISCONNECT. Raises
-        RemoteProtocolError; the driver then calls `fail` with it.
+        Handed back are CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE and DISCONNECT, and PUBREL where the
+        session outlives the connection. Raises RemoteProtocolError; the driver then calls `fail` with it.
         """
         if self.state == LIVE and first_byte >> 4 == p.CONNECT:
             # Not decoded: what is wrong inside it, such as its version, has no place in a DISCONNECT.
@@ -125,19 +134,24 @@ class ServerSession:
             self.goodbye(error.reason_code, str(error))
 
     def _connect(self, packet: p.Connect) -> p.Packet:
+        properties = packet.properties
         self.version = packet.version
-        self._problem_information = bool(packet.properties.integer(REQUEST_PROBLEM_INFORMATION, 1))
+        self._problem_information = bool(properties.integer(REQUEST_PROBLEM_INFORMATION, 1))
+        self._peer_max_packet = properties.integer(MAXIMUM_PACKET_SIZE)
         return packet
 
     def _publish(self, packet: p.Publish) -> p.Packet | None:
         if packet.properties is not None:
             _check_publish_properties(packet.properties)
+            if TOPIC_ALIAS in packet.properties:
+                alias = packet.properties.integer(TOPIC_ALIAS)
+                packet.topic = self._received_aliases.resolve(packet.topic, alias)
         if packet.qos == 0:
             return packet
         if packet.qos == 2:
-            recorded = self._inbound.begin(packet.packet_id)
-            if recorded is not None:
-                if recorded:
+            known = self._inbound.begin(packet.packet_id)
+            if known is not Known.NEW:
+                if known is not Known.TAKING:
                     self._send(_PUBREC + packet.packet_id.to_bytes(2, "big"))
                 return None
         elif self.version == V5 and self._inbound.full:
@@ -149,26 +163,26 @@ class ServerSession:
 
     def _pubrec(self, packet: p.PubRec) -> None:
         failed = packet.reason_code >= ReasonCode.UNSPECIFIED_ERROR
-        if self.outbound.received(packet.packet_id, failed):
-            self._send(encode(p.PubRel(packet.packet_id), self.version))
-        elif not failed:
+        due = self.outbound.received(packet.packet_id, failed)
+        if due is Release.NOW:
+            self.release(packet.packet_id)
+        elif due is Release.UNKNOWN and not failed:
             answer = p.PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
             self._send(encode(answer, self.version))
 
     def _pubcomp(self, packet: p.PubComp) -> None:
         self.outbound.finished(packet.packet_id, p.PUBCOMP)
 
-    def _pubrel(self, packet: p.PubRel) -> None:
+    def _pubrel(self, packet: p.PubRel) -> p.Packet | None:
         known = self._inbound.release(packet.packet_id)
-        reason = ReasonCode.SUCCESS if known else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
-        self._send(encode(p.PubComp(packet.packet_id, reason), self.version))
+        if known is Known.TAKEN and self._stored:
+            return packet
+        if known is Known.LETTING_GO:
+            return None  # its PUBCOMP is on the way
+        self.complete(packet.packet_id, found=known is Known.TAKEN)
+        return None
 
     def _subscribe(self, packet: p.Subscribe) -> p.Packet:
-        if SUBSCRIPTION_IDENTIFIER in packet.properties:
-            raise RemoteProtocolError(
-                ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
-                "SUBSCRIBE has a subscription identifier, which CONNACK said is not available",
-            )
         return packet
 
     def _unsubscribe(self, packet: p.Unsubscribe) -> p.Packet:
@@ -178,12 +192,16 @@ class ServerSession:
         self._send(b"\xd0\0")
 
     def _disconnect(self, packet: p.Disconnect) -> p.Packet:
-        if packet.properties.integer(SESSION_EXPIRY_INTERVAL) and not self._wanted_expiry:
-            # What was 0 in CONNECT may not be set now (5, 3.14.2.2.2). Who asked for more there, and was
-            # told 0, did nothing wrong; the session ends all the same.
-            raise RemoteProtocolError(ReasonCode.PROTOCOL_ERROR, "DISCONNECT sets a session expiry interval")
-        if packet.reason_code != ReasonCode.DISCONNECT_WITH_WILL_MESSAGE:
-            self.will = None
+        if SESSION_EXPIRY_INTERVAL in packet.properties:
+            wanted = packet.properties.integer(SESSION_EXPIRY_INTERVAL)
+            if wanted and not self.expiry:
+                # What is 0 may not be set now (5, 3.14.2.2.2).
+                raise RemoteProtocolError(
+                    ReasonCode.PROTOCOL_ERROR, "DISCONNECT sets a session expiry interval"
+                )
+            self.expiry = min(wanted, self._limits.max_session_expiry)
+        if packet.reason_code == ReasonCode.NORMAL_DISCONNECTION:
+            self.will = None  # any other reason leaves it due (5, 3.14.2.1)
         self.state = OVER
         return packet
 
@@ -206,24 +224,34 @@ class ServerSession:
 
     # The driver's answers -----------------------------------------------------------------------
 
-    def accept(self, connect: p.Connect, assigned_id: str) -> None:
-        """Answer CONNECT with success. `assigned_id` is used when the client gave none (5, 3.2.2.3.7)."""
-        limits, properties = self._limits, connect.properties
-        self.client_id = connect.client_id or assigned_id
+    def accept(self, connect: p.Connect, client_id: str, kept: Kept | None = None) -> None:
+        """Answer CONNECT with success. `client_id`: the client's own, or the one assigned (5, 3.2.2.3.7).
+
+        `kept`: what a session that outlives its connection brings; None for one that ends with it.
+        """
+        limits = self._limits
+        self.client_id = client_id
         self.will = connect.will
         self._keep_alive = granted_keep_alive(connect, limits.max_keep_alive)
-        self._peer_max_packet = properties.integer(MAXIMUM_PACKET_SIZE)
-        self._wanted_expiry = properties.integer(SESSION_EXPIRY_INTERVAL)
-        window = min(properties.integer(RECEIVE_MAXIMUM, 0xFFFF), limits.max_in_flight)
-        self.outbound = Outbound(window, limits.max_queued, limits.max_queued_bytes)
+        aliases = min(connect.properties.integer(TOPIC_ALIAS_MAXIMUM), limits.topic_aliases)
+        self._sent_aliases = SentAliases(aliases)
+        if kept is None:
+            self.outbound = Outbound(window_of(connect, limits), limits.max_queued, limits.max_queued_bytes)
+        else:
+            self._stored = True
+            self.expiry, self.outbound, self._inbound = kept.expiry, kept.outbound, kept.inbound
         self.state = LIVE
-        announced = announcement(connect, limits, self._keep_alive, self.client_id)
-        self._send(encode(p.ConnAck(properties=announced), self.version))
+        announced = announcement(connect, limits, self._keep_alive, client_id, self.expiry)
+        present = kept is not None and kept.present
+        self._answer(encode(p.ConnAck(present, 0, announced), self.version))
 
     def refuse(self, reason_code: int, text: str) -> None:
         """Answer CONNECT with a failure, or end before it came."""
         if self.version == V5:
-            self._send(encode(p.ConnAck(reason_code=reason_code, properties=self._explanation(text)), V5))
+            refusal = p.ConnAck(reason_code=reason_code, properties=self._explanation(text))
+            if self._too_large(len(encode(refusal, V5))):
+                refusal.properties.clear()  # the maximum holds for reason strings too (5, 3.2.2.3.9)
+            self._send(encode(refusal, V5))
         elif self.version == V311 or reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             # Nothing is known of the peer but that it speaks another version: 3.1.1 says 0x01.
             self._send(encode(p.ConnAck(reason_code=v311_return_code(reason_code)), V311))
@@ -250,15 +278,29 @@ class ServerSession:
             assert each.reason_code is not None
             self._send_acknowledgement(each.packet_id, each.qos, each.reason_code)
 
+    def release(self, packet_id: int) -> None:
+        """Send PUBREL: the client has the message, and that is as durable as it must be."""
+        self._send(encode(p.PubRel(packet_id), self.version))
+
+    def complete(self, packet_id: int, found: bool = True) -> None:
+        """Answer a PUBREL: the identifier is free, and that is as durable as it must be."""
+        self._inbound.released(packet_id)
+        reason = ReasonCode.SUCCESS if found else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+        self._send(encode(p.PubComp(packet_id, reason), self.version))
+
+    def taken(self, packet_id: int, failed: bool) -> None:
+        """Note what became of a QoS 2 PUBLISH whose connection is gone: its PUBREC is for the next one."""
+        self._inbound.sent(packet_id, failed)
+
     def suback(self, packet_id: int, reason_codes: list[int]) -> None:
         """Answer a SUBSCRIBE; 3.1.1 knows only one failure (3.1.1, 3.9.3)."""
         if self.version == V311:
             reason_codes = [min(code, ReasonCode.UNSPECIFIED_ERROR) for code in reason_codes]
-        self._send(encode(p.SubAck(packet_id, reason_codes), self.version))
+        self._answer(encode(p.SubAck(packet_id, reason_codes), self.version))
 
     def unsuback(self, packet_id: int, reason_codes: list[int]) -> None:
         """Answer an UNSUBSCRIBE."""
-        self._send(encode(p.UnsubAck(packet_id, reason_codes), self.version))
+        self._answer(encode(p.UnsubAck(packet_id, reason_codes), self.version))
 
     def goodbye(self, reason_code: int, text: str = "") -> None:
         """End a live session from our side; 5 hears why, 3.1.1 has no word for it."""
@@ -274,14 +316,31 @@ class ServerSession:
 
     # Messages out -------------------------------------------------------------------------------
 
-    def deliver(self, message: Message, qos: int, retain: bool, now: float) -> None:
-        """Send a message, or queue it, or drop it by the rules of SessionLimits. `now`: wall time."""
+    def deliver(
+        self,
+        message: Message,
+        qos: int,
+        retain: bool,
+        now: float,
+        identifiers: tuple[int, ...] = (),
+        share: str = "",
+    ) -> None:
+        """Send a message, or queue it, or drop it by the rules of SessionLimits. `now`: wall time.
+
+        Above QoS 0 only where the session ends with its connection: else the driver queues and pumps.
+        """
         if qos == 0:
-            self._deliver_once(message, retain, now)
-        elif self.outbound.waiting or not self._may_send():
-            self.outbound.push(message, qos, retain)
-        else:
-            self._deliver_acknowledged(message, qos, retain, now)
+            self._deliver_once(message, retain, now, identifiers)
+            return
+        outbound = self.outbound
+        assert isinstance(outbound, Outbound)
+        if outbound.waiting or not self._may_send():
+            outbound.push(message, qos, retain, identifiers, share)
+            return
+        packet_id = outbound.begin(qos)
+        if share:
+            outbound.remember_share(packet_id, share, message, qos)
+        self._deliver_acknowledged(packet_id, message, qos, retain, now, identifiers)
 
     def forward(self, frames: bytes, count: int) -> int:
         """Send `count` whole QoS 0 packets of one size as they are. Gives how many were taken.
@@ -306,21 +365,30 @@ class ServerSession:
         """Whether another session's packets may be forwarded here unchanged."""
         return self.state == LIVE and not self._peer_max_packet
 
-    def pump(self, now: float) -> None:
-        """Send what waited for a place in flight. `now`: wall time."""
+    def pump(self, now: float) -> bool:
+        """Send what waited for a place in flight. `now`: wall time. True when only bytes hold back more."""
         outbound = self.outbound
-        while outbound.waiting and self._may_send():
-            message, qos, retain = outbound.pop()
-            if message.expired(now):
-                self.dropped += 1
+        while self._may_send():
+            item = outbound.next(now)
+            if item is None:
+                return False
+            packet_id, message, qos, retain, dup, identifiers = item
+            if message is None:
+                self.release(packet_id)
             else:
-                self._deliver_acknowledged(message, qos, retain, now)
+                self._deliver_acknowledged(packet_id, message, qos, retain, now, identifiers, dup)
+        return self.state == LIVE and outbound.open
 
     def _may_send(self) -> bool:
         return self.outbound.open and self.unsent < self._limits.max_unsent and self.state == LIVE
 
-    def _deliver_once(self, message: Message, retain: bool, now: float) -> None:
-        frame = frame_of(message, self.version, retain, now)
+    def _deliver_once(
+        self, message: Message, retain: bool, now: float, identifiers: tuple[int, ...] = ()
+    ) -> None:
+        if identifiers or self._sent_aliases.maximum:
+            frame = self._special(0, message, 0, retain, now, identifiers, dup=False)
+        else:
+            frame = frame_of(message, self.version, retain, now)
         size = len(frame)
         if self._too_large(size) or self.unsent + size > self._limits.max_unsent:
             self.dropped += 1
@@ -328,15 +396,48 @@ class ServerSession:
         self.outgoing.append(frame)
         self.unsent += size
         self.publishes += 1
+        if self._sent_aliases.maximum:
+            self._sent_aliases.sent(message.topic)
 
-    def _deliver_acknowledged(self, message: Message, qos: int, retain: bool, now: float) -> None:
-        head, tail = parts_of(message, self.version, qos, retain, now)
-        if self._too_large(len(head) + 2 + len(tail)):
-            self.dropped += 1
+    def _deliver_acknowledged(
+        self,
+        packet_id: int,
+        message: Message,
+        qos: int,
+        retain: bool,
+        now: float,
+        identifiers: tuple[int, ...] = (),
+        dup: bool = False,
+    ) -> None:
+        """Send what has a place in flight."""
+        if identifiers or dup or self._sent_aliases.maximum:
+            frame = self._special(packet_id, message, qos, retain, now, identifiers, dup)
+        else:
+            head, tail = parts_of(message, self.version, qos, retain, now)
+            frame = b"".join((head, packet_id.to_bytes(2, "big"), tail))
+        if self._too_large(len(frame)):
+            self.outbound.give_up(packet_id)
             return
-        packet_id = self.outbound.begin(qos)
         self.publishes += 1
-        self._send(b"".join((head, packet_id.to_bytes(2, "big"), tail)))
+        self._send(frame)
+        if self._sent_aliases.maximum:
+            self._sent_aliases.sent(message.topic)
+
+    def _special(
+        self,
+        packet_id: int,
+        message: Message,
+        qos: int,
+        retain: bool,
+        now: float,
+        identifiers: tuple[int, ...],
+        dup: bool,
+    ) -> bytes:
+        """A PUBLISH for this client alone."""
+        alias, topic = self._sent_aliases.offer(message.topic)
+        return special_frame(
+            message, self.version, qos, retain, now, packet_id, dup, identifiers, alias, topic
+        )
 
     def _too_large(self, size: int) -> bool:
         """Whether the client said that it does not take packets of this size (5, 3.1.2.11.4)."""
@@ -363,6 +464,13 @@ class ServerSession:
             return None
         return self.last_heard + KEEP_ALIVE_GRACE * self._keep_alive
 
+    def _answer(self, data: bytes) -> None:
+        """Send what cannot be left out; a client that does not take it is one that cannot be served."""
+        if self._too_large(len(data)):
+            self.goodbye(ReasonCode.PACKET_TOO_LARGE)
+        else:
+            self._send(data)
+
     def _send(self, data: bytes) -> None:
         self.outgoing.append(data)
         self.unsent += len(data)
@@ -382,10 +490,6 @@ class ServerSession:
 
 
 def _check_publish_properties(properties: PropertyMap) -> None:
-    if TOPIC_ALIAS in properties:
-        raise RemoteProtocolError(
-            ReasonCode.TOPIC_ALIAS_INVALID, "PUBLISH has a topic alias; CONNACK granted none (5, 3.3.2.3.4)"
-        )
     if SUBSCRIPTION_IDENTIFIER in properties:
         raise RemoteProtocolError(
             ReasonCode.PROTOCOL_ERROR, "PUBLISH from a client has a subscription identifier (5, 3.3.4)"

@@ -3,6 +3,7 @@
 Knows Principals, Messages and rows; knows no MQTT packets, sockets, disks, clocks or tasks.
 """
 
-from edgecore.router.router import Delivery, Plan, Router
+from edgecore.router.plan import Delivery, Plan, SharedDelivery
+from edgecore.router.router import Router
 
-__all__ = ["Delivery", "Plan", "Router"]
+__all__ = ["Delivery", "Plan", "Router", "SharedDelivery"]

@@ -1,13 +1,20 @@
-"""Retained messages: the last one per topic (MQTT 5, 3.3.1.3). In memory here, durable through a keeper."""
+"""Retained messages: the last one per topic (MQTT 5, 3.3.1.3). In memory here, durable through a keeper.
+
+A tree of topic levels, so that a new subscription costs what it finds and not what there is. No recursion:
+how deep a topic is, its publisher decides.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import Final, Protocol
 
 from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError
+from edgecore.base.identity import Principal
 from edgecore.base.message import Message
+from edgecore.base.topic import matches
 
 # A retained message stays until somebody erases it, so its number and its size need an end. AWS
 # allows 500,000 per account; a Pi's site has some per device. Rule when full: refuse the new one.
@@ -27,14 +34,26 @@ class RetainedKeeper(Protocol):
         ...
 
 
+class _Node:
+    __slots__ = ("children", "message")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.message: Message | None = None
+
+
 class RetainedMessages:
     """The last retained message of each topic."""
 
     def __init__(self, keeper: RetainedKeeper | None = None, known: Iterable[Message] = ()) -> None:
         self._keeper = keeper
-        self._messages = {message.topic: message for message in known}
+        self._messages: dict[str, Message] = {}
         self._own: dict[str, Message] = {}
-        self._bytes = sum(_size(message) for message in self._messages.values())
+        self._root = _Node()
+        self._bytes = 0
+        self._soonest = inf  # no message expires before this; it may be earlier than the first that does
+        for message in known:
+            self._place(message)
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -50,28 +69,101 @@ class RetainedMessages:
         """
         self._own[message.topic] = message
 
-    def put(self, message: Message) -> Commit | None:
+    def put(self, message: Message, now: float) -> Commit | None:
         """Keep the message, or erase its topic when the payload is empty (MQTT 5, 3.3.1.3).
 
-        Raises RefusedError when the bound is reached.
+        Raises RefusedError when the bound is reached, and nothing has expired at wall time `now`.
         """
-        old = self._messages.get(message.topic)
-        freed = _size(old) if old is not None else 0
         if not message.payload:
-            if old is None:
-                return None
-            del self._messages[message.topic]
-            self._bytes -= freed
-            return self._keeper.erase(message.topic) if self._keeper else None
-        grown = self._bytes - freed + _size(message)
-        if (old is None and len(self._messages) >= MAX_RETAINED) or grown > MAX_RETAINED_BYTES:
+            return self._erase(message.topic) if message.topic in self._messages else None
+        if not self._fits(message):
+            self._expire(now)
+        if not self._fits(message):
             raise RefusedError(
                 f"retained messages are full ({len(self._messages)} topics, {self._bytes} bytes): "
                 "erase some by publishing an empty retained payload"
             )
-        self._messages[message.topic] = message
-        self._bytes = grown
+        self._place(message)
         return self._keeper.save(message) if self._keeper else None
+
+    def forget(self, principal: Principal) -> tuple[Commit, ...]:
+        """Erase what the principal left. Gives what must be durable, each commit once."""
+        name = principal.id
+        topics = [topic for topic, message in self._messages.items() if message.sender.id == name]
+        erased = [self._erase(topic) for topic in topics]
+        return tuple(dict.fromkeys(commit for commit in erased if commit is not None))
+
+    def matching(self, topic_filter: str) -> Iterator[Message]:
+        """All messages whose topic the filter matches, the core's own among them."""
+        yield from (each for topic, each in self._own.items() if matches(topic_filter, topic))
+        levels = topic_filter.split("/")
+        first, to_the_end = levels[0], levels[-1] == "#"
+        # MQTT 5, 4.7.2: a wildcard in the first level never matches a topic that starts with "$".
+        nodes = [
+            node
+            for level, node in self._root.children.items()
+            if level == first or (first in ("+", "#") and not level.startswith("$"))
+        ]
+        for level in levels[1:-1] if to_the_end else levels[1:]:
+            nodes = _below(nodes, level)
+        found = _everything(nodes) if to_the_end else nodes
+        yield from (node.message for node in found if node.message is not None)
+
+    def _fits(self, message: Message) -> bool:
+        old = self._messages.get(message.topic)
+        if old is None and len(self._messages) >= MAX_RETAINED:
+            return False
+        freed = _size(old) if old is not None else 0
+        return self._bytes - freed + _size(message) <= MAX_RETAINED_BYTES
+
+    def _place(self, message: Message) -> None:
+        old = self._messages.get(message.topic)
+        self._bytes += _size(message) - (_size(old) if old is not None else 0)
+        self._messages[message.topic] = message
+        if message.expires_at is not None:
+            self._soonest = min(self._soonest, message.expires_at)
+        node = self._root
+        for level in message.topic.split("/"):
+            node = node.children.setdefault(level, _Node())
+        node.message = message
+
+    def _erase(self, topic: str) -> Commit | None:
+        self._bytes -= _size(self._messages.pop(topic))
+        path = [self._root]
+        levels = topic.split("/")
+        for level in levels:
+            path.append(path[-1].children[level])
+        path[-1].message = None
+        for index in range(len(levels) - 1, -1, -1):
+            node = path[index + 1]
+            if node.children or node.message is not None:
+                break
+            del path[index].children[levels[index]]
+        return self._keeper.erase(topic) if self._keeper else None
+
+    def _expire(self, now: float) -> None:
+        """Erase what has expired: nobody waits for its commit, for nobody would be given it anyway."""
+        if now < self._soonest:
+            return
+        for topic in [topic for topic, message in self._messages.items() if message.expired(now)]:
+            self._erase(topic)
+        ends = (message.expires_at for message in self._messages.values() if message.expires_at is not None)
+        self._soonest = min(ends, default=inf)
+
+
+def _below(nodes: list[_Node], level: str) -> list[_Node]:
+    if level == "+":
+        return [child for node in nodes for child in node.children.values()]
+    return [child for node in nodes if (child := node.children.get(level)) is not None]
+
+
+def _everything(nodes: list[_Node]) -> Iterator[_Node]:
+    """The nodes and all below them: "a/#" matches "a" too (4.7.1.2)."""
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(node.children.values())
 
 
 def _size(message: Message) -> int:

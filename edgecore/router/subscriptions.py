@@ -1,33 +1,64 @@
-"""The subscription table: which connected subscriber asked for which topic filter. A trie of levels.
+"""The subscription table: which subscriber asked for which topic filter. A trie of levels.
 
-Knows nothing of routes: whether a message may flow is decided in routes.py.
+Knows nothing of routes: whether a message may flow is decided in routes.py. No recursion: how deep a filter
+is, its client decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgecore.base.interfaces import Subscriber
+from edgecore.base.interfaces import Receiver
+from edgecore.base.topic import split_share
+
+# Within one filter a subscriber stands once for itself and once in each share group that it joined.
+_Key = int | tuple[str, int]
+
+
+class Share:
+    """A share group (MQTT 5, 4.8.2): who subscribed one "$share/NAME/FILTER". `turn` counts its messages."""
+
+    __slots__ = ("members", "topic_filter", "turn")
+
+    def __init__(self, topic_filter: str) -> None:
+        self.topic_filter = topic_filter
+        self.members = 0
+        self.turn = 0
 
 
 class Subscription:
-    """What one subscriber asked for with one topic filter (MQTT 5, 3.8.3.1)."""
+    """What one subscriber asked for with one topic filter (MQTT 5, 3.8.3.1).
 
-    __slots__ = ("no_local", "qos", "retain_as_published", "subscriber", "topic_filter")
+    `topic_filter` is as asked for; `share` is the same text when it is a shared one, else "".
+    `identifier` is 0 when there is none.
+    """
+
+    __slots__ = (
+        "identifier",
+        "no_local",
+        "qos",
+        "retain_as_published",
+        "share",
+        "subscriber",
+        "topic_filter",
+    )
 
     def __init__(
         self,
-        subscriber: Subscriber,
+        subscriber: Receiver,
         topic_filter: str,
         qos: int,
         no_local: bool = False,
         retain_as_published: bool = False,
+        identifier: int = 0,
     ) -> None:
         self.subscriber = subscriber
         self.topic_filter = topic_filter
+        self.share = topic_filter if split_share(topic_filter)[0] else ""
         self.qos = qos
         self.no_local = no_local
         self.retain_as_published = retain_as_published
+        self.identifier = identifier
 
 
 class _Node:
@@ -35,8 +66,7 @@ class _Node:
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
-        # Keyed by the subscriber's identity: one subscription per (subscriber, filter).
-        self.subscriptions: dict[int, Subscription] = {}
+        self.subscriptions: dict[_Key, Subscription] = {}
 
 
 class SubscriptionTable:
@@ -45,6 +75,7 @@ class SubscriptionTable:
     def __init__(self) -> None:
         self._root = _Node()
         self._filters: dict[int, set[str]] = {}
+        self._shares: dict[str, Share] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -52,40 +83,62 @@ class SubscriptionTable:
 
     def add(self, subscription: Subscription) -> None:
         """Insert, or replace what the same subscriber asked for with the same filter."""
+        asked = subscription.topic_filter
         node = self._root
-        for level in subscription.topic_filter.split("/"):
+        for level in split_share(asked)[1].split("/"):
             node = node.children.setdefault(level, _Node())
-        key = id(subscription.subscriber)
-        self._count += key not in node.subscriptions
+        identity = id(subscription.subscriber)
+        key = _key(identity, subscription.share)
+        if key not in node.subscriptions:
+            self._count += 1
+            self._filters.setdefault(identity, set()).add(asked)
+            if subscription.share:
+                self._shares.setdefault(asked, Share(asked)).members += 1
         node.subscriptions[key] = subscription
-        self._filters.setdefault(key, set()).add(subscription.topic_filter)
 
-    def remove(self, subscriber: Subscriber, topic_filter: str) -> bool:
+    def remove(self, subscriber: Receiver, topic_filter: str) -> bool:
         """Remove; False when there was no such subscription."""
-        key = id(subscriber)
-        filters = self._filters.get(key)
+        filters = self._filters.get(id(subscriber))
         if filters is None or topic_filter not in filters:
             return False
         filters.discard(topic_filter)
         if not filters:
-            del self._filters[key]
-        self._count -= 1
-        self._prune(key, topic_filter)
+            del self._filters[id(subscriber)]
+        self._forget(id(subscriber), topic_filter)
         return True
 
-    def remove_all(self, subscriber: Subscriber) -> bool:
+    def remove_all(self, subscriber: Receiver) -> bool:
         """Remove everything of this subscriber; False when there was nothing."""
-        filters = tuple(self._filters.get(id(subscriber), ()))
+        filters = self._filters.pop(id(subscriber), None)
+        if filters is None:
+            return False
         for topic_filter in filters:
-            self.remove(subscriber, topic_filter)
-        return bool(filters)
+            self._forget(id(subscriber), topic_filter)
+        return True
+
+    def share(self, topic_filter: str) -> Share:
+        """The share group of a "$share/NAME/FILTER" that somebody subscribed."""
+        return self._shares[topic_filter]
 
     def match(self, topic: str) -> list[Subscription]:
-        """All subscriptions whose filter matches the topic name."""
+        """All subscriptions whose filter matches the topic name, shared ones among them."""
         found: list[Subscription] = []
         levels = topic.split("/")
+        root = self._root.children
         # MQTT 5, 4.7.2: a wildcard in the first level never matches a topic that starts with "$".
-        self._collect(self._root, levels, 0, found, wild=not topic.startswith("$"))
+        if topic.startswith("$"):
+            first = root.get(levels[0])
+            nodes = [first] if first is not None else []
+        else:
+            if (rest := root.get("#")) is not None:
+                found.extend(rest.subscriptions.values())
+            nodes = [node for node in (root.get(levels[0]), root.get("+")) if node is not None]
+        for level in levels[1:]:
+            nodes = _next(nodes, level, found)
+        for node in nodes:
+            found.extend(node.subscriptions.values())
+            if (rest := node.children.get("#")) is not None:  # "a/#" matches "a" too (4.7.1.2)
+                found.extend(rest.subscriptions.values())
         return found
 
     def __iter__(self) -> Iterator[Subscription]:
@@ -95,21 +148,17 @@ class SubscriptionTable:
             yield from node.subscriptions.values()
             stack.extend(node.children.values())
 
-    def _collect(
-        self, node: _Node, levels: list[str], depth: int, found: list[Subscription], *, wild: bool
-    ) -> None:
-        children = node.children
-        if wild and (rest := children.get("#")) is not None:
-            found.extend(rest.subscriptions.values())
-        if depth == len(levels):
-            found.extend(node.subscriptions.values())
-            return
-        if (same := children.get(levels[depth])) is not None:
-            self._collect(same, levels, depth + 1, found, wild=True)
-        if wild and (any_level := children.get("+")) is not None:
-            self._collect(any_level, levels, depth + 1, found, wild=True)
+    def _forget(self, identity: int, asked: str) -> None:
+        name, topic_filter = split_share(asked)
+        if name:
+            share = self._shares[asked]
+            share.members -= 1
+            if not share.members:
+                del self._shares[asked]
+        self._count -= 1
+        self._prune(_key(identity, asked if name else ""), topic_filter)
 
-    def _prune(self, key: int, topic_filter: str) -> None:
+    def _prune(self, key: _Key, topic_filter: str) -> None:
         path = [self._root]
         levels = topic_filter.split("/")
         for level in levels:
@@ -120,3 +169,23 @@ class SubscriptionTable:
             if child.children or child.subscriptions:
                 return
             del path[index].children[levels[index]]
+
+
+def _next(nodes: list[_Node], level: str, found: list[Subscription]) -> list[_Node]:
+    """The nodes one level further down a topic; what ends in "#" on the way is added to `found`."""
+    following = []
+    for node in nodes:
+        children = node.children
+        if not children:
+            continue
+        if (rest := children.get("#")) is not None:
+            found.extend(rest.subscriptions.values())
+        if (same := children.get(level)) is not None:
+            following.append(same)
+        if (any_level := children.get("+")) is not None:
+            following.append(any_level)
+    return following
+
+
+def _key(identity: int, share: str) -> _Key:
+    return (share, identity) if share else identity

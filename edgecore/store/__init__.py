@@ -11,6 +11,7 @@ from edgecore.store.lock import StoreLock
 from edgecore.store.memory import MemoryQueue
 from edgecore.store.queue import DurableQueue
 from edgecore.store.retained import RetainedStore
+from edgecore.store.sessions import Loaded, SessionStore, StoredRow
 from edgecore.store.settings import StoreSettings
 from edgecore.store.transaction import Connection
 
@@ -19,11 +20,14 @@ __all__ = [
     "Database",
     "Dictionary",
     "DurableQueue",
+    "Loaded",
     "MemoryQueue",
     "QueueBounds",
     "RetainedStore",
+    "SessionStore",
     "StoreLock",
     "StoreSettings",
+    "StoredRow",
     "decode_message",
     "durable",
     "encode_message",

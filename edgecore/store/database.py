@@ -1,9 +1,10 @@
 """The one SQLite file and its one writer thread: the only file of edgecore's store that starts a thread.
 
-The loop collects the works of a turn and hands them over at its end. All that waits when the thread is
-idle runs in one transaction: one sync serves all (group commit). Their Commits are resolved back on the
-loop, in one hop per group. Reads run on the same thread after the writes that were submitted before them.
-Between loop and thread there is one lock-free queue; nothing else is shared.
+The loop collects works and hands them over at the end of a turn when the thread is idle; while it works
+they go on collecting. All that is handed over runs in one transaction: one sync serves all (group commit),
+and what is undone before it is handed over was never written. Their Commits are resolved back on the loop, in
+one hop per group. Reads run on the same thread after the writes that were submitted before them. Between loop
+and thread there is one lock-free queue; nothing else is shared.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class _Read:
     work: Callable[[sqlite3.Connection], Any]
-    future: asyncio.Future[Any]
+    answer: Callable[[Any], None]  # takes the result, or the error
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class _Group:
 
     writes: list[Write] = field(default_factory=list)
     reads: list[_Read] = field(default_factory=list)
+    joined: int = 1  # how many of them this one is
 
 
 class Database:
@@ -64,6 +66,7 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._collecting = _Group()
         self._flush_scheduled = False
+        self._under_way = 0
         self._waiting = 0
         self._set_aside: list[str] = []
         self._counts = {"commits": 0, "works": 0, "failed": 0, "refused": 0}
@@ -111,7 +114,7 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commit all that was submitted, then close."""
-        self._flush()
+        self._hand_over()
         self._loop = None
         self._handover.put(None)
         await asyncio.shield(self._ended)
@@ -151,9 +154,17 @@ class Database:
         if unusable is not None:
             raise unusable
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._collecting.reads.append(_Read(work, future))
-        self._flush()
+        self.ask(work, partial(_settle, future))
         return await future
+
+    def ask(self, work: Callable[[sqlite3.Connection], T], answer: Callable[[T | Exception], None]) -> None:
+        """As `read`, without waiting: `answer` is called on the loop with the result, or with the error."""
+        unusable = self._unusable()
+        if unusable is not None:
+            answer(unusable)
+            return
+        self._collecting.reads.append(_Read(work, answer))
+        self._schedule_flush()
 
     async def migrate(self, room: str, steps: Sequence[str]) -> None:
         """Bring the tables of `room` up to date. Steps are immutable SQL, numbered by their place."""
@@ -175,12 +186,19 @@ class Database:
 
     def _flush(self) -> None:
         self._flush_scheduled = False
+        if not self._under_way:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
         if self._collecting.writes or self._collecting.reads:
             self.turn += 1
+            self._under_way += 1
             group, self._collecting = self._collecting, _Group()
             self._handover.put(group)
 
-    def _finish(self, writes: list[Write], outcomes: list[Outcome], reads: list[tuple[_Read, Any]]) -> None:
+    def _finish(self, group: _Group, outcomes: list[Outcome], results: list[Any]) -> None:
+        writes = group.writes
+        self._under_way -= group.joined
         self._waiting -= len(writes)
         self._counts["commits"] += bool(writes)
         self._counts["works"] += len(writes)
@@ -190,8 +208,9 @@ class Database:
         for write, outcome in zip(writes, outcomes, strict=True):
             self._counts["failed"] += outcome is not None
             write.commit.resolve(outcome)
-        for read, result in reads:
-            _settle(read.future, result)
+        for read, result in zip(group.reads, results, strict=True):
+            read.answer(result)
+        self._flush()
 
     def _break(self, error: Exception) -> None:
         if not self._broken.done():
@@ -226,7 +245,7 @@ class Database:
                 outcomes = [as_store_error(error)] * len(group.writes)
                 loop.call_soon_threadsafe(self._break, as_store_error(error))
             results = _answer(connection, group.reads)
-            loop.call_soon_threadsafe(self._finish, group.writes, outcomes, results)
+            loop.call_soon_threadsafe(self._finish, group, outcomes, results)
 
     def _next_group(self) -> tuple[_Group, bool]:
         """All that waits, joined; False when it is the last."""
@@ -240,15 +259,16 @@ class Database:
                     return group, False
                 group.writes += further.writes
                 group.reads += further.reads
+                group.joined += further.joined
         return group, True
 
 
-def _answer(connection: sqlite3.Connection, reads: list[_Read]) -> list[tuple[_Read, Any]]:
+def _answer(connection: sqlite3.Connection, reads: list[_Read]) -> list[Any]:
     if not reads:
         return []
     connection.execute("PRAGMA query_only=ON")
     try:
-        return [(read, _attempt(connection, read)) for read in reads]
+        return [_attempt(connection, read) for read in reads]
     finally:
         connection.execute("PRAGMA query_only=OFF")
 

@@ -14,7 +14,9 @@ from edgecore.base.errors import StoreError
 from edgecore.base.identity import Kind, Principal
 from edgecore.base.message import Message, Properties
 
-VERSION: Final = 1
+# 2 adds the origin at the end of the array; 1 is read as a message that no route has renamed.
+VERSION: Final = 2
+READABLE: Final = (1, VERSION)
 
 
 class _Envelope(msgspec.Struct, array_like=True, frozen=True):
@@ -26,6 +28,7 @@ class _Envelope(msgspec.Struct, array_like=True, frozen=True):
     sender: tuple[Kind, str, str]
     expires_at: float | None
     properties: tuple[int | None, str | None, str | None, bytes | None, tuple[tuple[str, str], ...]] | None
+    origin: str = ""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -44,6 +47,7 @@ def encode_message(message: Message) -> bytes:
         (sender.kind, sender.name, sender.thing),
         message.expires_at,
         _flatten(properties) if properties is not None else None,
+        message.origin,
     )
     return _encoder.encode(envelope)
 
@@ -54,9 +58,10 @@ def decode_message(record: bytes) -> Message:
         envelope = _decoder.decode(record)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreError(f"a stored message of {len(record)} bytes cannot be read: {error}") from error
-    if envelope.version != VERSION:
+    if envelope.version not in READABLE:
         raise StoreError(
-            f"a stored message has layout {envelope.version}, expected {VERSION}: written by another edgecore"
+            f"a stored message has layout {envelope.version}, expected one of {READABLE}: "
+            "written by a newer edgecore"
         )
     return Message(
         envelope.topic,
@@ -66,6 +71,7 @@ def decode_message(record: bytes) -> Message:
         envelope.retain,
         envelope.expires_at,
         Properties(*envelope.properties) if envelope.properties is not None else None,
+        envelope.origin,
     )
 
 

@@ -22,6 +22,16 @@ from edgecore.router import Router
 
 MOSQUITTO = shutil.which("mosquitto_pub") and shutil.which("mosquitto_sub")
 VERSIONS = pytest.mark.parametrize("version", [paho.MQTTv311, paho.MQTTv5], ids=["3.1.1", "5"])
+PLAIN = pytest.mark.parametrize(
+    "version",
+    [paho.MQTTv311, paho.MQTTv5],
+    ids=["3: MQTT-7.0.0-2, 3: MQTT-7.1.1-1 paho over TLS", "5: MQTT-4.2.0-1 paho over TLS"],
+)
+
+
+def proves(name):
+    """Name a test after the statements that it proves, as the rows of the tables are."""
+    return pytest.mark.parametrize((), [pytest.param(id=name)])
 
 
 class Book(dict):
@@ -110,7 +120,7 @@ async def device(pki, name, version, port):
         await made.close()
 
 
-@VERSIONS
+@PLAIN
 async def test_paho_publishes_and_receives_at_every_qos(service, pki, version):
     async with (
         device(pki, "one", version, service.port) as one,
@@ -233,6 +243,7 @@ class Aws5:
                     return data
 
 
+@proves("3: MQTT-7.0.0-1 the uplink's client is served here")
 async def test_awscrts_mqtt_5_client_publishes_and_receives(service, pki, crt):
     mqtt5 = pytest.importorskip("awscrt.mqtt5")
     aws = Aws5(pki, "one", service.port, crt)

@@ -12,7 +12,9 @@ from edgecore.base.clock import ManualClock
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.listener.admission import Admission
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.door import Door
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
 from edgecore.listener.turn import Turn
@@ -87,10 +89,8 @@ class Bench:
 
     def _open(self):
         wire = Wire()
-        session = DeviceSession(
-            wire, "d", "peer", self._settings, self._router, self._admission,
-            self._sessions, self.noted, self._turn, self._clock,
-        )  # fmt: skip
+        door = Door(self._settings, self._router, self._sessions, self.noted, self._turn, self._clock)
+        session = DeviceSession(wire, CertificateCredential(self._admission, "d"), "peer", door)
         return session, wire
 
     def _flush(self):

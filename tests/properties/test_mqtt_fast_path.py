@@ -9,7 +9,9 @@ from edgecore.base.clock import ManualClock
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.listener.admission import Admission
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.door import Door
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
@@ -75,18 +77,8 @@ class House:
 
     def session(self, kind, name, version, maximum=0):
         book = type("Book", (), {"lookup": staticmethod(lambda fingerprint: fingerprint)})
-        made = kind(
-            Wire(),
-            name,
-            "peer",
-            ListenerSettings(),
-            self.router,
-            Admission(book, self.specs.get),
-            self.sessions,
-            self.refusals,
-            self.turn,
-            self.clock,
-        )
+        door = Door(ListenerSettings(), self.router, self.sessions, self.refusals, self.turn, self.clock)
+        made = kind(Wire(), CertificateCredential(Admission(book, self.specs.get), name), "peer", door)
         properties = (
             PropertyMap({pr.MAXIMUM_PACKET_SIZE: maximum}) if maximum and version == V5 else PropertyMap()
         )

@@ -8,6 +8,7 @@ which drive real handshakes), and the operator's page, which this project does n
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 
 import pytest
@@ -17,7 +18,9 @@ from edgecore.base.errors import CertificateError, ConfigError, RemoteProtocolEr
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.base.topic import check_filter, check_topic
 from edgecore.listener.admission import Admission
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.device_session import DeviceSession
+from edgecore.listener.door import Door
 from edgecore.listener.pki import CertificateAuthority
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
@@ -67,10 +70,9 @@ class House:
 
     def open(self, name):
         wire = Wire()
-        session = DeviceSession(
-            wire, name, "peer", self.settings, self.router, Admission(self, self.specs.get),
-            self.sessions, self.refusals, self.turn, self.clock,
-        )  # fmt: skip
+        door = Door(self.settings, self.router, self.sessions, self.refusals, self.turn, self.clock)
+        credential = CertificateCredential(Admission(self, self.specs.get), name)
+        session = DeviceSession(wire, credential, "peer", door)
         self.wires[session] = wire
         return session
 
@@ -151,8 +153,10 @@ def test_class_03_a_leak_in_what_is_refused():
     tracemalloc.start()
     try:
         refuse(50)
+        gc.collect()  # a session and its parts know one another
         before = tracemalloc.get_traced_memory()[0]
         refuse(500)
+        gc.collect()
         assert tracemalloc.get_traced_memory()[0] - before < 64 * 1024
     finally:
         tracemalloc.stop()

@@ -13,7 +13,7 @@ from edgecore.api import ApiService, ApiSettings
 from edgecore.base.clock import ManualClock
 from edgecore.base.commit import Commit
 from edgecore.base.errors import CertificateError, ConfigError, RefusedError, StoreError, UnavailableError
-from edgecore.base.group import Row
+from edgecore.base.group import DeviceSpec, Row
 from edgecore.base.identity import CLOUD, CORE, device
 from edgecore.base.interfaces import DeviceRecord, IssuedCertificate
 from edgecore.base.message import Message
@@ -72,7 +72,9 @@ class Window:
         self.run_dir = folder / "run"
         self.path = self.run_dir / "control.sock"
         self.router = Router(ManualClock())
-        self.router.set_rows([Row(("device:*",), ("to/cloud",), ("cloud",))], {})
+        self.router.set_rows(
+            [Row(("device:*",), ("to/cloud",), ("cloud",))], {"sensor": DeviceSpec("sensor", "sensor")}
+        )
         self.devices = FakeDevices()
         self.statuses = FakeStatuses()
         self.service = ApiService(

@@ -20,3 +20,11 @@ def test_a_moved_message_keeps_everything_else():
     moved = message.moved("b", 5.0)
     assert (moved.topic, moved.expires_at, moved.retain, moved.properties) == ("b", 5.0, True, properties)
     assert (moved.payload, moved.qos, moved.sender) == (b"x", 1, identity.CORE)
+
+
+def test_a_moved_message_knows_where_it_was_published():
+    message = Message("a", b"x", 1, identity.CORE)
+    assert message.origin == ""
+    assert message.moved("a", 5.0).origin == ""
+    assert message.moved("b", None).moved("c", None).origin == "a"
+    assert message.moved("b", None).moved("a", None).origin == ""

@@ -122,10 +122,11 @@ async def test_a_local_group_is_deployed_and_comes_back_without_being_asked_for(
         assert house._admits("stranger") is None
 
 
-async def test_the_routes_of_the_group_are_those_of_the_router(build, site):
+async def test_the_routes_of_the_group_are_those_of_the_router_and_a_denial_is_logged(build, site, caplog):
     async with Running(build(site)) as house:
         assert house.router.publish(Message("dt/sensor/a", b"", 0, device("sensor"))).allowed
         assert not house.router.publish(Message("dt/other/a", b"", 0, device("sensor"))).allowed
+    assert "device:sensor may not publish on 'dt/other/a'" in caplog.text
 
 
 async def test_retained_messages_survive(build, site):

@@ -128,6 +128,16 @@ def test_variables_that_nothing_binds(source, topic, target, says):
     assert says in read((source, topic, target))[1]
 
 
+@pytest.mark.parametrize(
+    "topic", ["$SYS/#", "$SYS/broker/uptime", "edgecore/alarm/#", "edgecore/alarm/function/f"]
+)
+def test_only_the_core_speaks_of_itself(topic):
+    assert read(("core", topic, "cloud"))[1] == ""
+    found = read((["core", "device:*"], topic, "cloud"))[1]
+    assert f"routes[0].from: found device:*, expected core, which alone publishes on {topic}" in found
+    assert read(("device:*", "edgecore/#", "cloud"))[1] == ""
+
+
 def test_a_row_that_could_never_match():
     assert (
         "expected a filter that meets junction/north/#"

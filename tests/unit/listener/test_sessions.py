@@ -45,6 +45,8 @@ def test_the_most_at_a_time_is_kept_and_a_session_is_known_by_both_its_names():
     assert not sessions.holds(one.principal, "c")
 
 
-def test_assigned_ids_differ():
-    sessions = Sessions()
-    assert sessions.assign_id() != sessions.assign_id()
+def test_assigned_ids_are_none_that_another_client_of_the_device_has():
+    sessions = Sessions(unique=iter("abc").__next__)
+    sessions.enter(Live("one", "edgecore-a"))
+    assert sessions.assign_id(identity.device("one")) == "edgecore-b"
+    assert Sessions().assign_id(identity.device("one")) != Sessions().assign_id(identity.device("one"))

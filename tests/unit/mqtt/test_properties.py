@@ -51,6 +51,7 @@ def test_every_type_comes_back():
         ("03210000", CONNECT, 0x82),  # Receive Maximum 0
         ("020102", PUBLISH, 0x82),  # Payload Format Indicator 2
         ("0401000101", PUBLISH, 0x82),  # twice
+        ("040b010b02", SUBSCRIBE, 0x82),  # two Subscription Identifiers, which only PUBLISH may have
         ("020b00", SUBSCRIBE, 0x82),  # Subscription Identifier 0
         ("052700000000", CONNECT, 0x82),  # Maximum Packet Size 0
         ("0109000141", PUBLISH, 0x81),  # a value that reaches beyond the announced length

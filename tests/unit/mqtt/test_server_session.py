@@ -5,9 +5,11 @@ from edgecore.base.identity import CORE
 from edgecore.base.message import Message
 from edgecore.mqtt import packets as p
 from edgecore.mqtt import properties as pr
-from edgecore.mqtt.acceptance import SessionLimits
+from edgecore.mqtt.acceptance import Kept, SessionLimits
 from edgecore.mqtt.codec import decode, encode
 from edgecore.mqtt.framer import Framer
+from edgecore.mqtt.inbound import Inbound
+from edgecore.mqtt.outbound import Outgoing, Release
 from edgecore.mqtt.packets import V5, V311
 from edgecore.mqtt.properties import PropertyMap
 from edgecore.mqtt.server_session import OVER, WAITING, ServerSession
@@ -29,7 +31,7 @@ def live(version=V5, limits=None, **connect):
     session = ServerSession(limits or SessionLimits())
     packet = p.Connect("c", version, **connect)
     assert give(session, packet, version) == packet
-    session.accept(packet, "")
+    session.accept(packet, "c")
     assert isinstance(take(session)[0], p.ConnAck)
     return session
 
@@ -124,11 +126,15 @@ def test_disconnect_may_not_bring_a_session_to_life():
         give(live(), p.Disconnect(0, PropertyMap({pr.SESSION_EXPIRY_INTERVAL: 5})))
 
 
-def test_disconnect_may_repeat_the_expiry_that_connect_asked_for():
+def test_disconnect_may_change_the_expiry_of_a_session_that_is_kept():
+    session, _, _ = kept()
     asked = PropertyMap({pr.SESSION_EXPIRY_INTERVAL: 60})
-    session = live(properties=asked)
     assert give(session, p.Disconnect(0, asked)) == p.Disconnect(0, asked)
     assert session.state == OVER
+    assert session.expiry == 60
+    session, _, _ = kept()
+    give(session, p.Disconnect(0, PropertyMap({pr.SESSION_EXPIRY_INTERVAL: 0xFFFF_FFFF})))
+    assert session.expiry == SessionLimits().max_session_expiry
 
 
 def test_the_taken_over_hears_it():
@@ -138,7 +144,7 @@ def test_the_taken_over_hears_it():
 
 
 @pytest.mark.parametrize(
-    ("identifier", "value", "reason"), [(pr.TOPIC_ALIAS, 1, 0x94), (pr.SUBSCRIPTION_IDENTIFIER, [1], 0x82)]
+    ("identifier", "value", "reason"), [(pr.TOPIC_ALIAS, 17, 0x94), (pr.SUBSCRIPTION_IDENTIFIER, [1], 0x82)]
 )
 def test_publish_may_not_use_what_was_not_granted(identifier, value, reason):
     with pytest.raises(RemoteProtocolError) as caught:
@@ -146,11 +152,131 @@ def test_publish_may_not_use_what_was_not_granted(identifier, value, reason):
     assert caught.value.reason_code == reason
 
 
-def test_subscription_identifiers_are_refused():
-    packet = p.Subscribe(1, [p.SubscriptionOptions("t")], PropertyMap({pr.SUBSCRIPTION_IDENTIFIER: [1]}))
-    with pytest.raises(RemoteProtocolError) as caught:
-        give(live(), packet)
-    assert caught.value.reason_code == 0xA1
+def test_a_topic_alias_stands_for_its_topic():
+    session = live()
+    alias = PropertyMap({pr.TOPIC_ALIAS: 3})
+    assert give(session, p.Publish("t/a", b"1", properties=alias)).topic == "t/a"
+    assert give(session, p.Publish("", b"2", properties=alias)).topic == "t/a"
+
+
+def test_a_client_that_takes_aliases_gets_its_first_topics_by_them():
+    session = live(properties=PropertyMap({pr.TOPIC_ALIAS_MAXIMUM: 1}))
+    for number, topic in enumerate(("t/a", "t/b", "t/a", "t/b")):
+        session.deliver(Message(topic, b"x", number % 2, CORE), number % 2, False, 0.0)
+    found = [(each.topic, (each.properties or {}).get(pr.TOPIC_ALIAS)) for each in take(session)]
+    assert found == [("t/a", 1), ("t/b", None), ("", 1), ("t/b", None)]
+
+
+def test_an_alias_is_given_only_by_a_packet_that_went_out():
+    properties = PropertyMap({pr.TOPIC_ALIAS_MAXIMUM: 1, pr.MAXIMUM_PACKET_SIZE: 20})
+    session = live(properties=properties)
+    session.deliver(message(b"x" * 20, 0), 0, False, 0.0)
+    session.deliver(message(b"x" * 20, 1), 1, False, 0.0)
+    session.deliver(message(b"", 0), 0, False, 0.0)
+    assert [each.topic for each in take(session)] == ["t"]
+
+
+def test_subscription_identifiers_are_sent_along():
+    session = live()
+    session.deliver(message(b"", 0), 0, False, 0.0, (7, 9))
+    session.deliver(message(), 1, False, 0.0, (7,))
+    assert [each.properties[pr.SUBSCRIPTION_IDENTIFIER] for each in take(session)] == [[7, 9], [7]]
+
+
+class FakeSending:
+    """A Sending with what a test puts in it."""
+
+    def __init__(self):
+        self.items, self.in_flight, self.queued, self.open, self.dropped = [], 0, 0, True, 0
+        self.given_up, self.answer = [], Release.LATER
+
+    def next(self, now):
+        return self.items.pop(0) if self.items else None
+
+    def give_up(self, packet_id):
+        self.given_up.append(packet_id)
+
+    def finished(self, packet_id, packet_type):
+        return True
+
+    def received(self, packet_id, failed):
+        return self.answer
+
+
+def kept(present=True, taken=(), version=V5):
+    session, sending = ServerSession(SessionLimits()), FakeSending()
+    packet = p.Connect("c", version, clean_start=False)
+    give(session, packet, version)
+    session.accept(packet, "c", Kept(present, 100, Inbound(10, taken), sending))
+    return session, sending, take(session)[0]
+
+
+@BOTH
+def test_a_session_that_was_kept_says_so_and_goes_on(version):
+    session, sending, answer = kept(version=version)
+    assert answer.session_present
+    assert kept(present=False, version=version)[2].session_present is False
+    sending.items = [
+        Outgoing(4, None, 2, retain=False),
+        Outgoing(5, message(b"again"), 1, retain=False, dup=True),
+        Outgoing(6, message(b"new"), 1, retain=False),
+    ]
+    assert session.pump(0.0) is False
+    found = take(session)
+    assert found[0] == p.PubRel(4)
+    assert [(each.packet_id, each.dup, each.payload) for each in found[1:]] == [
+        (5, True, b"again"),
+        (6, False, b"new"),
+    ]
+
+
+def test_a_session_that_was_kept_has_its_pubrel_and_pubcomp_sent_when_told():
+    session, _, _ = kept(taken=[3])
+    assert give(session, p.PubRel(3)) == p.PubRel(3)
+    assert give(session, p.PubRel(3)) is None
+    assert take(session) == []
+    session.complete(3)
+    give(session, p.PubRec(8))
+    assert take(session) == [p.PubComp(3)]
+    session.release(8)
+    assert take(session) == [p.PubRel(8)]
+
+
+def test_a_qos_2_id_that_was_taken_before_is_not_taken_again():
+    session, _, _ = kept(taken=[3])
+    assert give(session, p.Publish("t", b"", 2, packet_id=3, dup=True)) is None
+    assert take(session) == [p.PubRec(3)]
+    give(session, p.Publish("t", b"", 2, packet_id=4))
+    session.taken(4, failed=True)
+    assert give(session, p.Publish("t", b"", 2, packet_id=4)) is not None
+
+
+def test_what_is_too_large_for_the_client_is_given_up():
+    properties = PropertyMap({pr.MAXIMUM_PACKET_SIZE: 30})
+    session, sending = ServerSession(SessionLimits()), FakeSending()
+    packet = p.Connect("c", V5, properties=properties)
+    give(session, packet, V5)
+    session.accept(packet, "c", Kept(False, 100, Inbound(10), sending))
+    take(session)
+    sending.items = [Outgoing(5, message(b"x" * 30), 1, retain=False)]
+    session.pump(0.0)
+    assert (sending.given_up, session.outgoing) == ([5], [])
+
+
+def test_only_bytes_hold_back_what_a_pump_leaves():
+    session, sending, _ = kept()
+    sending.items = [
+        Outgoing(5, message(b"x" * 2_000_000), 1, retain=False),
+        Outgoing(6, message(), 1, retain=False),
+    ]
+    assert session.pump(0.0) is True
+
+
+def test_a_reason_string_makes_no_connack_too_large():
+    session = ServerSession(SessionLimits())
+    give(session, p.Connect("c", V5, properties=PropertyMap({pr.MAXIMUM_PACKET_SIZE: 10})), V5)
+    session.refuse(0x87, "a long explanation that does not fit")
+    assert session.take() == bytes.fromhex("2003008700")
 
 
 @BOTH
@@ -250,7 +376,7 @@ def test_what_expired_in_the_queue_is_dropped_and_counted():
     session.deliver(message(expires_at=10.0), 1, False, 0.0)
     give(session, p.PubAck(1))
     session.pump(11.0)
-    assert session.dropped == 1
+    assert session.outbound.dropped == 1
     assert session.outbound.in_flight == 0
 
 
@@ -278,13 +404,13 @@ def test_forwarded_frames_are_bounded_by_whole_packets():
 
 
 def test_a_client_gets_no_packet_larger_than_it_takes():
-    session = live(properties=PropertyMap({pr.MAXIMUM_PACKET_SIZE: 10}))
+    session = live(properties=PropertyMap({pr.MAXIMUM_PACKET_SIZE: 20}))
     assert not session.takes_frames
     session.deliver(message(b"x" * 20, 0), 0, False, 0.0)
     session.deliver(message(b"x" * 20), 1, False, 0.0)
     session.deliver(message(b"", 0), 0, False, 0.0)
     assert [each.payload for each in take(session)] == [b""]
-    assert session.dropped == 2
+    assert session.dropped + session.outbound.dropped == 2
 
 
 def test_the_keep_alive_deadline_is_one_and_a_half_times_it():
@@ -306,3 +432,10 @@ def test_subscribe_and_unsubscribe_are_answered(version):
     suback, unsuback = take(session)
     assert suback.reason_codes == ([0, 2, 0x87] if version == V5 else [0, 2, 0x80])
     assert unsuback.reason_codes == ([0x11] if version == V5 else [])
+
+
+def test_a_client_too_small_for_an_answer_that_must_be_given_is_told_and_ended():
+    session = live(properties=PropertyMap({pr.MAXIMUM_PACKET_SIZE: 20}))
+    session.suback(1, [0] * 20)
+    assert take(session) == [p.Disconnect(0x95)]
+    assert session.state == OVER

@@ -11,18 +11,22 @@ SOUTH = identity.device("loop-south")
 
 
 class Receiver:
-    """A subscriber that writes down what it is handed."""
+    """A subscriber that writes down what it is handed; `tags` are the identifiers and shares."""
 
-    def __init__(self, principal, commit=None, refuse=False):
+    def __init__(self, principal, commit=None, refuse=False, connected=True):
         self.principal = principal
         self.commit = commit
         self.refuse = refuse
+        self.connected = connected
         self.got = []
+        self.tags = []
 
-    def deliver(self, message, qos, retain):
+    def deliver(self, message, qos, retain, *tags, **more):
         if self.refuse:
             raise RefusedError("full")
         self.got.append((message, qos, retain))
+        if tags or more:
+            self.tags.append((*tags, *more.values()))
         return self.commit
 
 
@@ -302,7 +306,7 @@ def test_a_plan_with_a_port_or_a_change_is_not_plain():
 
 
 def test_denials_of_many_principals_are_counted_in_bounded_memory(monkeypatch):
-    monkeypatch.setattr("edgecore.router.router.MAX_DENIED", 2)
+    monkeypatch.setattr("edgecore.router.denials.MAX_DENIED", 2)
     bus = router()
     for index in range(4):
         bus.publish(message("a", sender=identity.device(f"d{index}")))
@@ -351,3 +355,102 @@ def test_denials_are_counted_by_kind_too():
     for sender in (NORTH, SOUTH, identity.function("f")):
         bus.publish(message("a", sender))
     assert bus.status()["denied_by_kind"] == {"device": 2, "function": 1}
+
+
+# What was stored ------------------------------------------------------------------------------------
+
+
+def test_a_stored_message_is_judged_by_the_rows_of_now():
+    bus = router(row("device:loop-north", "a", "device:loop-south", as_topic="b"))
+    south = Receiver(SOUTH)
+    bus.subscribe(south, "b", 1)
+    bus.publish(message("a"))
+    ((stored, _, _),) = south.got
+    version = bus.rows_version
+    assert bus.permits(stored, SOUTH)
+    assert not bus.permits(stored, NORTH)
+    assert bus.permits(stored, identity.operator("root"))
+    assert not bus.permits(message("b"), SOUTH)  # the topic of publishing is what a row speaks of
+    bus.set_rows([row("device:loop-north", "a", "device:loop-south")], {})
+    assert bus.rows_version > version
+    assert not bus.permits(stored, SOUTH)
+
+
+def test_a_stored_message_for_a_port_is_judged_too():
+    bus = router(row("device:*", "a", "cloud"))
+    assert bus.permits(message("a"), identity.CLOUD)
+    assert not bus.permits(message("a", sender=identity.CLOUD), identity.CLOUD)
+    assert not bus.permits(message("a"), identity.SHADOW)
+    assert not bus.permits(message("a"), SOUTH)
+
+
+def test_what_a_device_stored_is_permitted_no_more_once_it_has_left_the_group():
+    bus = router(row("device:*", "a", "device:*", "cloud"))
+    bus.publish(message("a", retain=True))
+    assert bus.permits(message("a"), SOUTH)
+    bus.set_rows(
+        [row("device:*", "a", "device:*", "cloud")], {"loop-south": DeviceSpec("loop-south", "loop-south")}
+    )
+    assert not bus.permits(message("a"), SOUTH)
+    assert not bus.permits(message("a"), identity.CLOUD)
+    assert bus.retained_for(Receiver(SOUTH), "#") == []
+    assert not bus.publish(message("a")).allowed
+    assert not bus.permits(message("a", sender=SOUTH), NORTH)
+    assert not bus.subscribe(Receiver(NORTH), "a", 0)
+
+
+def test_a_device_under_another_thing_is_another_device():
+    bus = router(row("device:*", "${thing}/a", "device:*"), devices=())
+    bus.set_rows([row("device:*", "${thing}/a", "device:*")], {"loop-north": DeviceSpec("loop-north", "new")})
+    old, new = NORTH, identity.device("loop-north", "new")
+    assert not bus.publish(message("loop-north/a", sender=old)).allowed
+    assert not bus.publish(message("new/a", sender=old)).allowed
+    assert bus.publish(message("new/a", sender=new)).allowed  # whatever was found out for the old one
+    assert not bus.permits(message("new/a", sender=new), old)
+
+
+def test_a_receiver_that_left_the_group_gets_nothing_even_while_it_is_connected():
+    bus = router(row("device:*", "a", "device:*"))
+    south = Receiver(SOUTH)
+    bus.subscribe(south, "a", 0)
+    bus.set_rows([row("device:*", "a", "device:*")], {"loop-north": DeviceSpec("loop-north", "loop-north")})
+    bus.publish(message("a"))
+    assert south.got == []
+
+
+def test_what_a_revoked_device_retained_is_forgotten_durably():
+    keeper = Keeper()
+    bus = router(row("device:*", "#", "device:*"), keeper=keeper)
+    for topic, sender in (("a", NORTH), ("b", SOUTH), ("c", NORTH)):
+        bus.publish(message(topic, sender, retain=True))
+    assert len(bus.forget(NORTH)) == 2
+    assert list(keeper.kept) == ["b"]
+    assert [each.topic for each, _ in bus.retained_for(Receiver(SOUTH), "#")] == ["b"]
+    assert bus.forget(NORTH) == ()
+    assert router().forget(NORTH) == ()
+
+
+def test_invalidate_makes_every_plan_anew():
+    bus = router(row("device:*", "a", "device:*"))
+    plan, generation, version = bus.plan_for(NORTH, "a"), bus.generation, bus.rows_version
+    bus.invalidate()
+    assert bus.plan_for(NORTH, "a") is not plan
+    assert bus.generation > generation
+    assert bus.rows_version == version
+
+
+def test_a_retained_message_is_owed_at_the_highest_qos_of_its_rows():
+    bus = router(row("device:*", "a", "device:*", qos=0), row("device:*", "a", "device:loop-south", qos=1))
+    bus.publish(message("a", qos=2, retain=True))
+    assert [cap for _, cap in bus.retained_for(Receiver(SOUTH), "a")] == [1]
+    assert bus.retained_for(Receiver(SOUTH), "$share/g/a") == []
+
+
+def test_what_is_retained_under_a_new_topic_is_owed_under_that_one():
+    bus = router(row("device:*", "dt/${thing}/a", "device:*", as_topic="site/${target}", expiry=5.0))
+    bus.publish(message("dt/loop-north/a", retain=True))
+    ((owed, _),) = bus.retained_for(Receiver(SOUTH), "site/#")
+    assert (owed.topic, owed.origin) == ("site/loop-south", "dt/loop-north/a")
+    assert owed.expires_at == ManualClock().now() + 5.0
+    assert bus.retained_for(Receiver(SOUTH), "dt/#") == []
+    assert bus.retained_for(Receiver(SOUTH), "site/loop-north") == []

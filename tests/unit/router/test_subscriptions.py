@@ -52,3 +52,37 @@ def test_removal_leaves_no_node():
     assert table.remove(second, "a/b")
     assert len(table) == 0
     assert table._root.children == {}
+
+
+def test_shared_subscriptions_stand_beside_those_that_are_not():
+    table = SubscriptionTable()
+    first, second = Someone(), Someone()
+    for someone, topic_filter in (
+        (first, "a"),
+        (first, "$share/g/a"),
+        (first, "$share/h/+"),
+        (second, "$share/g/a"),
+    ):
+        table.add(Subscription(someone, topic_filter, 0))
+        table.add(Subscription(someone, topic_filter, 1))
+    assert filters(table, "a") == ["$share/g/a", "$share/g/a", "$share/h/+", "a"]
+    assert table.share("$share/g/a").members == 2
+    assert len(table) == 4
+    assert table.remove(first, "$share/g/a")
+    assert not table.remove(first, "$share/g/a")
+    assert filters(table, "a") == ["$share/g/a", "$share/h/+", "a"]
+    table.remove_all(first)
+    table.remove_all(second)
+    assert table._root.children == table._shares == table._filters == {}
+
+
+def test_filters_of_any_depth_need_no_deeper_stack():
+    table = SubscriptionTable()
+    someone = Someone()
+    deep = "/".join("a" * 5000)
+    for topic_filter in (deep, deep + "/#", "+/" * 4999 + "+"):
+        table.add(Subscription(someone, topic_filter, 0))
+    assert len(table.match(deep)) == 3
+    assert len(list(table)) == 3
+    table.remove_all(someone)
+    assert table._root.children == {}

@@ -6,7 +6,7 @@ from edgecore.base.identity import CLOUD, device, function
 from edgecore.base.message import Message, Properties
 from edgecore.store import decode_message, encode_message
 
-FIELDS = ("topic", "payload", "qos", "sender", "retain", "expires_at", "properties")
+FIELDS = ("topic", "payload", "qos", "sender", "retain", "expires_at", "properties", "origin")
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ FIELDS = ("topic", "payload", "qos", "sender", "retain", "expires_at", "properti
             properties=Properties(1, "t", "r/t", b"\1", (("k", "v"), ("k", "w"))),
         ),
         Message("a", b"", 0, CLOUD, properties=Properties()),
+        Message("site/a", b"x", 1, device("loop"), origin="a"),
     ],
 )
 def test_there_and_back(message):
@@ -47,3 +48,11 @@ def test_another_layout_is_refused():
     fields = msgspec.msgpack.decode(encode_message(Message("a", b"", 0, CLOUD)))
     with pytest.raises(StoreError, match="layout 9"):
         decode_message(msgspec.msgpack.encode([9, *fields[1:]]))
+
+
+def test_the_layout_before_origins_is_still_read():
+    record = bytes.fromhex("9801a3612f62c4017801c393a6646576696365a46c6f6f70a47468696ecb3ff8000000000000c0")
+    message = decode_message(record)
+    assert (message.topic, message.payload, message.qos, message.retain) == ("a/b", b"x", 1, True)
+    assert (message.sender, message.expires_at) == (device("loop", "thin"), 1.5)
+    assert (message.properties, message.origin) == (None, "")

@@ -1,0 +1,361 @@
+"""The sessions that outlive their connections, and the wills: when each begins, waits and ends.
+
+Knows no packets and no sockets. Times that must survive a restart are counted in the core's own age, the
+seconds that it has run so far: a Pi's wall clock may begin at 1970, and nothing may end early because of
+it. What passes while the core is off is not counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from edgecore.base import identity
+from edgecore.base.clock import Clock
+from edgecore.base.commit import Commit
+from edgecore.base.errors import RefusedError, StoreError
+from edgecore.base.group import DeviceSpec
+from edgecore.base.identity import Principal
+from edgecore.listener.crowd import Crowd
+from edgecore.listener.records import VERSION, SessionRecord, WillRecord, decode_session, encode_session
+from edgecore.listener.settings import ListenerSettings
+from edgecore.listener.stored_outbound import Bounds, Pool
+from edgecore.listener.stored_session import Connection, StoredSession
+from edgecore.mqtt.inbound import Inbound
+from edgecore.router import Router
+from edgecore.store import Loaded, SessionStore
+
+_log = logging.getLogger(__name__)
+
+# After a restart devices come back by themselves, within a minute with the usual back-off. A will that is
+# published before would say "lost" of one that is not (5, 3.1.2.5 lets a server put wills off after a
+# failure).
+WILL_GRACE: Final = 60.0
+# Seconds between notes of the core's age: what a power cut may add to the life of a session.
+AGE_INTERVAL: Final = 3600.0
+# The row in which the age stands; sessions' keys begin at 1.
+AGE_KEY: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a CONNECT begins with.
+
+    `session`: the one that is kept, or None; `present`: it was there before. `will_key`: the row of the
+    will of a session that is not kept, or 0. `commits`: what must be durable before CONNACK.
+    """
+
+    session: StoredSession | None
+    present: bool
+    will_key: int
+    commits: tuple[Commit, ...]
+
+
+@dataclass(slots=True)
+class _Orphan:
+    """The will of a client that was connected, without a session that is kept, when the power went."""
+
+    key: int
+    principal: Principal
+    will: WillRecord
+    at: float
+
+
+class KeptSessions:
+    """All kept sessions, by (principal, client id): a client id alone is no key to anything."""
+
+    def __init__(self, store: SessionStore, router: Router, settings: ListenerSettings, clock: Clock) -> None:
+        self._store = store
+        self._router = router
+        self._settings = settings
+        self._clock = clock
+        self._pool = Pool(settings.sessions_bytes)
+        self._bounds = Bounds(settings.session_records, settings.session_bytes, settings.max_in_flight)
+        self._sessions: dict[tuple[str, str], StoredSession] = {}
+        self._orphans: dict[tuple[str, str], _Orphan] = {}
+        self._devices = Crowd()
+        self._born = clock.monotonic()
+        self._age_noted = 0.0
+        self._lost: Counter[str] = Counter()
+
+    async def open(self) -> None:
+        """Take over what an earlier run left. Raises StoreError. Once, when the router has its routes."""
+        self.restore(await self._store.open())
+
+    # A connection begins and ends -----------------------------------------------------------------
+
+    def begin(
+        self,
+        connection: Connection,
+        principal: Principal,
+        client_id: str,
+        *,
+        clean: bool,
+        expiry: int,
+        will: WillRecord | None,
+    ) -> Opening:
+        """What this client goes on with: its session, a new one that is kept, or none.
+
+        Raises RefusedError when no more sessions can be kept.
+        """
+        name = principal.id, client_id
+        commits = []
+        orphan = self._orphans.pop(name, None)
+        if orphan is not None:  # the client is back in time
+            commits.append(self._store.discard(orphan.key, ()))
+        session = self._sessions.get(name)
+        if session is not None and clean:
+            commits.append(self.discard(session))
+            session = None
+        if session is None and not expiry:
+            key, commit = self._keep_will(principal, client_id, will)
+            return Opening(None, present=False, will_key=key, commits=(*commits, *commit))
+        present = session is not None
+        session = session or self._create(principal, client_id)
+        session.rename(principal)
+        session.connection, session.expiry, session.will = connection, expiry, will
+        session.ended = session.expires_at = session.will_at = None
+        session.inbound.reconnect()
+        # Also where nothing is new: all commits that are under way for this session come before this one.
+        commits.append(self.save(session))
+        return Opening(session, present, 0, tuple(commits))
+
+    def end(self, session: StoredSession, expiry: int, *, lost: bool) -> None:
+        """Note that the connection is gone. `expiry`: as the client said last. `lost`: its will is due."""
+        session.connection = None
+        session.outbound.detach()
+        session.expiry = expiry
+        if not lost:
+            session.will = None
+        if not expiry:
+            self.discard(session)
+            return
+        now = self._clock.monotonic()
+        session.ended = now - self._born
+        session.expires_at = now + expiry
+        if session.will is not None:
+            session.will_at = now + session.will.delay
+            self._publish_due_will(session, now)
+        self.save(session)
+        self._router.invalidate()
+
+    def stop(self, session: StoredSession) -> None:
+        """Note that the core takes the connection away because it stops: as after a power cut."""
+        now = self._clock.monotonic()
+        session.connection = None
+        session.outbound.detach()
+        session.expires_at = now + session.expiry
+        if session.will is not None:
+            session.will_at = now + max(session.will.delay, WILL_GRACE)
+
+    def drop_will(self, key: int) -> None:
+        """Forget the will of a session that is not kept: it was published, or is not due."""
+        self._store.discard(key, ())
+
+    def holds(self, principal: Principal, client_id: str) -> bool:
+        """Whether a session of that client is kept."""
+        return (principal.id, client_id) in self._sessions
+
+    def save(self, session: StoredSession) -> Commit:
+        """Let the disk know what the session is now."""
+        return self._store.save(session.key, session.record())
+
+    def discard(self, session: StoredSession) -> Commit:
+        """End the session. A will that waits is due now (5, 3.1.2.5)."""
+        self._sessions.pop((session.principal.id, session.client_id), None)
+        self._devices.leave(session.principal.id)
+        self._lost.update(session.outbound.lost)
+        session.subscribing.leave()
+        if session.will is not None and session.connection is None:
+            self._publish(session.will, session.principal)
+        session.connection = None
+        return self._store.discard(session.key, session.outbound.clear())
+
+    # QoS 2 from the client ------------------------------------------------------------------------
+
+    def take(self, session: StoredSession, packet_id: int) -> Commit:
+        """Remember the identifier of a QoS 2 PUBLISH. Raises RefusedError."""
+        return self._store.insert_incoming(session.key, packet_id)
+
+    def let_go(self, session: StoredSession, packet_id: int) -> Commit:
+        """Forget it: PUBREL came."""
+        return self._store.erase_incoming(session.key, packet_id)
+
+    # Time, and what others decide -----------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Publish the wills that are due, end the sessions whose time is over, note the core's age."""
+        now = self._clock.monotonic()
+        for session in list(self._sessions.values()):
+            if session.expires_at is not None and now >= session.expires_at:
+                _log.info("session expired device=%s client_id=%r", session.principal.id, session.client_id)
+                self.discard(session)
+            elif self._publish_due_will(session, now):
+                self.save(session)
+        for name, orphan in list(self._orphans.items()):
+            if now >= orphan.at:
+                del self._orphans[name]
+                self._publish(orphan.will, orphan.principal)
+                self._store.discard(orphan.key, ())
+        age = now - self._born
+        if age - self._age_noted >= AGE_INTERVAL:
+            self._age_noted = age
+            self._store.save(AGE_KEY, msgspec.msgpack.encode(age))
+
+    def forget(self, principal: Principal) -> None:
+        """End all sessions of a device that was revoked, and its wills with them."""
+        for session in [each for each in self._sessions.values() if each.principal.id == principal.id]:
+            session.will = None
+            self.discard(session)
+        for name, orphan in list(self._orphans.items()):
+            if name[0] == principal.id:
+                del self._orphans[name]
+                self._store.discard(orphan.key, ())
+
+    def review(self, admits: Callable[[str], DeviceSpec | None]) -> None:
+        """Follow a new group: who has left it gets nothing more, who has come back does."""
+        for session in self._sessions.values():
+            spec = admits(session.principal.name)
+            if spec is None:
+                session.subscribing.leave()
+            else:
+                session.rename(identity.device(spec.name, spec.thing))
+                session.subscribing.renew()
+
+    def status(self) -> dict[str, object]:
+        """Counts for `edgecore status` and the metrics."""
+        sessions = self._sessions.values()
+        lost = sum((each.outbound.lost for each in sessions), Counter(self._lost))
+        return {
+            "sessions": len(sessions),
+            "away": sum(each.connection is None for each in sessions),
+            "queued": sum(each.outbound.queued for each in sessions),
+            "bytes": self._pool.bytes,
+            "dropped": dict(lost),
+        }
+
+    # What an earlier run left ---------------------------------------------------------------------
+
+    def restore(self, loaded: Loaded) -> None:
+        """Make sessions of rows; what cannot be read is logged and goes."""
+        records = dict(_readable(loaded))
+        age = next((bytes_ for key, bytes_ in loaded.sessions if key == AGE_KEY), None)
+        self._age_noted = _age(age)
+        self._born = self._clock.monotonic() - self._age_noted
+        incoming: dict[int, list[int]] = {}
+        for key, packet_id in loaded.incoming:
+            incoming.setdefault(key, []).append(packet_id)
+        by_key: dict[int, StoredSession] = {}
+        for key, record in records.items():
+            if record.expiry:
+                by_key[key] = self._restore(key, record, incoming.get(key, []))
+            else:
+                self._restore_will(key, record)
+        for row in loaded.messages:
+            if row.session in by_key:
+                by_key[row.session].outbound.restore(row)
+        nobodys = [row.id for row in loaded.messages if row.session not in by_key]
+        if nobodys:
+            self._store.erase(nobodys)
+        for key, _ in loaded.sessions:
+            if key != AGE_KEY and key not in records:
+                self._store.discard(key, ())
+        for session in by_key.values():
+            session.subscribing.restore(records[session.key].subscriptions)
+
+    def _restore(self, key: int, record: SessionRecord, incoming: list[int]) -> StoredSession:
+        session = self._make(key, Principal(*record.principal), record.client_id, incoming)
+        now = self._clock.monotonic()
+        age = now - self._born
+        was_connected = record.ended is None
+        session.expiry, session.will = record.expiry, record.will
+        session.ended = age if record.ended is None else record.ended
+        away = age - session.ended
+        session.expires_at = now + max(0.0, record.expiry - away)
+        if record.will is not None:
+            delay = max(record.will.delay, WILL_GRACE) if was_connected else record.will.delay - away
+            session.will_at = now + max(0.0, delay)
+        if was_connected:
+            self.save(session)
+        return session
+
+    def _restore_will(self, key: int, record: SessionRecord) -> None:
+        principal = Principal(*record.principal)
+        if record.will is None:
+            self._store.discard(key, ())
+            return
+        at = self._clock.monotonic() + WILL_GRACE
+        self._orphans[principal.id, record.client_id] = _Orphan(key, principal, record.will, at)
+
+    # Inside ---------------------------------------------------------------------------------------
+
+    def _create(self, principal: Principal, client_id: str) -> StoredSession:
+        settings = self._settings
+        if len(self._sessions) >= settings.max_sessions:
+            raise RefusedError(f"{len(self._sessions)} sessions are kept: listener.max_sessions is reached")
+        if self._devices.count(principal.id) >= settings.max_connections_per_device:
+            raise RefusedError(
+                f"{self._devices.count(principal.id)} sessions of {principal} are kept: "
+                "listener.max_connections_per_device is reached"
+            )
+        return self._make(self._store.new_key(), principal, client_id, [])
+
+    def _make(self, key: int, principal: Principal, client_id: str, incoming: list[int]) -> StoredSession:
+        session = StoredSession(
+            key,
+            principal,
+            client_id,
+            self._router,
+            self._store,
+            self._bounds,
+            self._pool,
+            Inbound(self._settings.receive_maximum, incoming),
+            self._settings.max_subscriptions,
+        )
+        self._sessions[principal.id, client_id] = session
+        self._devices.enter(principal.id)
+        return session
+
+    def _keep_will(
+        self, principal: Principal, client_id: str, will: WillRecord | None
+    ) -> tuple[int, tuple[Commit, ...]]:
+        """The row of the will of a session that is not kept, or 0."""
+        if will is None:
+            return 0, ()
+        key = self._store.new_key()
+        who = principal.kind, principal.name, principal.thing
+        record = SessionRecord(VERSION, who, client_id, 0, None, (), will)
+        return key, (self._store.save(key, encode_session(record)),)
+
+    def _publish_due_will(self, session: StoredSession, now: float) -> bool:
+        will, at = session.will, session.will_at
+        if will is None or at is None or now < at:
+            return False
+        session.will = session.will_at = None
+        self._publish(will, session.principal)
+        return True
+
+    def _publish(self, will: WillRecord, sender: Principal) -> None:
+        self._router.publish(will.message(sender, self._clock.now()))
+
+
+def _readable(loaded: Loaded) -> Iterator[tuple[int, SessionRecord]]:
+    for key, data in loaded.sessions:
+        if key == AGE_KEY:
+            continue
+        try:
+            yield key, decode_session(data)
+        except StoreError as error:
+            _log.error("a session is lost key=%d reason=%r", key, str(error))
+
+
+def _age(data: bytes | None) -> float:
+    try:
+        return msgspec.msgpack.decode(data, type=float) if data is not None else 0.0
+    except msgspec.DecodeError:
+        return 0.0
