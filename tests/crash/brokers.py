@@ -43,6 +43,9 @@ SETTINGS = """
 host = "127.0.0.1"
 max_queued = 1000000
 max_queued_bytes = "1GiB"
+session_records = 60000
+session_bytes = "1GiB"
+sessions_bytes = "8GiB"
 """
 # Debian's own file says `persistence true` and leaves the interval at its default of 1,800 s. The limits of
 # queues are lifted, as for edgecore.

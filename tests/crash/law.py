@@ -143,12 +143,12 @@ class Law:
 
     def arrived(self, session, stream, number, dup):
         """The session got the message as a PUBLISH with that DUP flag."""
-        line = self._lines[session, stream]
+        line = self._lines.get((session, stream))
         if number > self.last_sent(stream) or number < 1:
             self.fault("alien", f"{session} got {stream.topic} {number}, which was never sent")
             return
-        if number <= line.start:
-            return
+        if line is None or number <= line.start:
+            return  # MQTT lets a server send before SUBACK; there is no claim to it
         self.count("arrived")
         line.plain[number] += not dup
         if number > line.high:
