@@ -62,7 +62,7 @@ class Receiver(Subscriber, Protocol):
         """Take `message` as a Subscriber does.
 
         `identifiers`: the subscription identifiers to send with it (MQTT 5, 3.3.2.3.8). `share`: the
-        "$share/NAME/FILTER" by which this receiver was chosen, for `Bus.reassign`; else "".
+        "$share/NAME/FILTER" by which this receiver was chosen, to give it to another if need be; else "".
         """
         ...
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 from edgecore.base.commit import when_all_done
 from edgecore.base.errors import NotAuthorizedError, RefusedError, RemoteProtocolError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Receipt
+from edgecore.base.interfaces import Receipt, Receiver
 from edgecore.base.message import Message
 from edgecore.listener.acknowledging import Acknowledging
 from edgecore.listener.credential import Credential
@@ -25,13 +25,14 @@ from edgecore.listener.records import WillRecord
 from edgecore.listener.stored_session import StoredSession
 from edgecore.listener.subscribing import Subscribing
 from edgecore.listener.ways import Ways
+from edgecore.listener.wire import Wire
 from edgecore.mqtt import packets as p
 from edgecore.mqtt.acceptance import Kept, granted_expiry, objection, window_of
 from edgecore.mqtt.framer import Framer
 from edgecore.mqtt.outbound import Outbound
 from edgecore.mqtt.properties import SUBSCRIPTION_IDENTIFIER
 from edgecore.mqtt.reason_codes import ReasonCode
-from edgecore.mqtt.runs import MAX_PLAIN_PACKET, PLAIN_PUBLISH
+from edgecore.mqtt.runs import MAX_PLAIN_PACKET, RUN_BYTES, AckedRun
 from edgecore.mqtt.server_session import LIVE, OVER, WAITING, ServerSession
 
 # A CONNECT holds a will of at most 64 KB, names and properties. Before it a peer is nobody.
@@ -43,24 +44,6 @@ _FIRST_PUBLISH: Final = p.PUBLISH << 4
 _AFTER_PUBLISH: Final = _FIRST_PUBLISH + 0x10
 # A client whose session is not kept.
 _NOTHING_KEPT: Final = Opening(None, present=False, will_key=0, commits=())
-
-
-class Wire(Protocol):
-    """What a session needs of its connection."""
-
-    blocked: bool
-
-    def send(self, data: bytes) -> None:
-        """Send bytes; never raises."""
-        ...
-
-    def finish(self) -> None:
-        """Close once what was sent is out."""
-        ...
-
-    def hold_reading(self, hold: bool) -> None:
-        """Stop or go on reading."""
-        ...
 
 
 class DeviceSession:
@@ -136,6 +119,11 @@ class DeviceSession:
         return self.live
 
     @property
+    def _receiver(self) -> Receiver:
+        """What the router knows of us: the session that is kept, or ourselves."""
+        return self._opening.session or self
+
+    @property
     def queued(self) -> int:
         """Messages at QoS 1 and 2 that wait for a place in flight."""
         return self._mqtt.outbound.queued
@@ -163,17 +151,27 @@ class DeviceSession:
             if self._ways is not None and mqtt.state is LIVE:
                 if 0 < framer.pending <= MAX_PLAIN_PACKET:
                     data = framer.take_back() + data
-                if not framer.pending and data[0] == PLAIN_PUBLISH:
-                    offset, count = self._ways.forward(data)
-                    if count:
-                        mqtt.last_heard = now
-                    self._traffic.received += count
-                    self._traffic.publishes_received += count
-                    data = data[offset:] if offset else data
+                if not framer.pending and data[0] in RUN_BYTES:
+                    data = self._runs(self._ways, data, now)
             if data:
                 self._packets(data, now)
         except RemoteProtocolError as error:
             self._broken(error)
+
+    def _runs(self, ways: Ways, data: bytes, now: float) -> bytes:
+        """The fast path; gives what it leaves."""
+        offset, packets, publishes = ways.forward(data)
+        if not packets:
+            return data
+        mqtt = self._mqtt
+        mqtt.last_heard = now
+        self._traffic.received += packets
+        self._traffic.publishes_received += publishes
+        if mqtt.outbound.queued:
+            mqtt.pump(self._clock.now())
+        if mqtt.outgoing:
+            self._mark()
+        return data[offset:]
 
     def _packets(self, data: bytes, now: float) -> None:
         """The general path: every packet decoded, every rule applied. A part of one is not heard yet."""
@@ -295,7 +293,7 @@ class DeviceSession:
             self._router.invalidate()
             self._mark()
         self._will = will_of(packet.will)
-        self._ways = Ways(self._router, self.principal, packet.version)
+        self._ways = Ways(self._router, self.principal, self._receiver, packet.version, self._mqtt)
 
     def _refuse(self, reason_code: ReasonCode, text: str) -> None:
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())
@@ -328,7 +326,7 @@ class DeviceSession:
         if packet.qos == 2 and self._opening.session is not None:
             self._publish_exactly_once(packet.packet_id, message, self._opening.session)
             return
-        receipt = self._router.publish(message)
+        receipt = self._router.publish(message, self._receiver)
         if packet.qos:
             self._acknowledging.answer(packet.packet_id, packet.qos, receipt)
 
@@ -341,7 +339,7 @@ class DeviceSession:
         except RefusedError as error:
             self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, refused=str(error)))
             return
-        receipt = self._router.publish(message)
+        receipt = self._router.publish(message, self._receiver)
         if receipt.refused or not receipt.allowed:
             kept.let_go(session, packet_id)
             self._acknowledging.answer(packet_id, 2, receipt)
@@ -444,6 +442,15 @@ class DeviceSession:
             self._turn.add(self)
         elif mqtt.unsent > FLUSH_AT:
             self._write()
+
+    def run_room(self, run: AckedRun) -> int:
+        """How many packets of a QoS 1 run may be forwarded here now."""
+        return self._mqtt.run_room(run)
+
+    def forward_acked(self, frames: bytes, run: AckedRun) -> None:
+        """Take a run of QoS 1 packets that there is room for."""
+        self._mqtt.forward_acked(frames, run)
+        self._mark()
 
     def takes_frames_of(self, version: int) -> bool:
         """Whether packets of a session of that version may be forwarded here unchanged."""

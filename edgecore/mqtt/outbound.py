@@ -6,6 +6,7 @@ connection lasts. Overflow rule of its queue: the oldest is dropped and counted.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum
@@ -98,6 +99,7 @@ class Outbound:
     """What the client still has to acknowledge, and what waits for a place in the window."""
 
     __slots__ = (
+        "_acks",
         "_awaited",
         "_bytes",
         "_last_id",
@@ -113,7 +115,8 @@ class Outbound:
         self._window = window
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._awaited: dict[int, int] = {}  # packet id -> the packet type that answers next
+        self._acks: set[int] = set()  # packet ids that a PUBACK answers
+        self._awaited: dict[int, int] = {}  # those of QoS 2 -> the packet type that answers next
         self._shared: dict[int, tuple[str, Message, int]] = {}  # what another member may get in our place
         self._last_id = 0
         self._bytes = 0
@@ -123,7 +126,7 @@ class Outbound:
     @property
     def in_flight(self) -> int:
         """How many messages the client has not fully acknowledged."""
-        return len(self._awaited)
+        return len(self._acks) + len(self._awaited)
 
     @property
     def queued(self) -> int:
@@ -133,19 +136,49 @@ class Outbound:
     @property
     def open(self) -> bool:
         """Whether the window has a place."""
-        return len(self._awaited) < self._window
+        return len(self._acks) + len(self._awaited) < self._window
 
     def begin(self, qos: int) -> int:
         """Take a place in the window: the packet identifier to send with (5, 2.2.1)."""
-        awaited = self._awaited
+        acks, awaited = self._acks, self._awaited
         packet_id = self._last_id
         while True:
             packet_id = packet_id + 1 if packet_id < MAX_PACKET_ID else 1
-            if packet_id not in awaited:
+            if packet_id not in acks and packet_id not in awaited:
                 break
         self._last_id = packet_id
-        awaited[packet_id] = FIRST_ANSWER[qos]
+        if qos == 1:
+            acks.add(packet_id)
+        else:
+            awaited[packet_id] = PUBREC
         return packet_id
+
+    def run_room(self, number: int) -> int:
+        """How many of `number` messages may be put in flight at once, by `begin_run`."""
+        if self.waiting:
+            return 0  # nothing overtakes what waits
+        if self._last_id >= MAX_PACKET_ID:
+            self._last_id = 0
+        first = self._last_id + 1
+        room = min(number, self._window - self.in_flight, MAX_PACKET_ID - self._last_id)
+        ids = range(first, first + room)
+        free = self._acks.isdisjoint(ids) and self._awaited.keys().isdisjoint(ids)
+        return room if free else 0
+
+    def begin_run(self, number: int) -> int:
+        """Take that many places at QoS 1, as `run_room` allows: the first of identifiers in a row."""
+        first = self._last_id + 1
+        self._acks.update(range(first, first + number))
+        self._last_id += number
+        return first
+
+    def finish_run(self, ids: array[int]) -> bool:
+        """Take PUBACKs, if each is one that is due; else False, and they are to be taken one by one."""
+        finished = set(ids)
+        if self._shared or len(finished) != len(ids) or not finished <= self._acks:
+            return False
+        self._acks -= finished
+        return True
 
     def push(
         self, message: Message, qos: int, retain: bool, identifiers: tuple[int, ...] = (), share: str = ""
@@ -180,7 +213,7 @@ class Outbound:
         A QoS 2 message that was sent may have been received: it is nobody else's (5, 4.8.2-5).
         """
         for packet_id, (share, message, qos) in self._shared.items():
-            if self._awaited.get(packet_id) == PUBACK:
+            if packet_id in self._acks:
                 yield share, message, qos
         yield from ((item.share, item.message, item.qos) for item in self.waiting if item.share)
 
@@ -195,7 +228,7 @@ class Outbound:
 
         Raises RemoteProtocolError when another answer is due (5, 4.3).
         """
-        awaited = self._awaited.get(packet_id)
+        awaited = PUBACK if packet_id in self._acks else self._awaited.get(packet_id)
         if awaited is None:
             return False
         if awaited != packet_type:
@@ -208,11 +241,10 @@ class Outbound:
 
         Raises RemoteProtocolError when a PUBACK is due.
         """
-        awaited = self._awaited.get(packet_id)
-        if awaited is None:
+        if packet_id in self._acks:
+            raise wrong_answer(packet_id, PUBREC, PUBACK)
+        if packet_id not in self._awaited:
             return Release.UNKNOWN
-        if awaited == PUBACK:
-            raise wrong_answer(packet_id, PUBREC, awaited)
         if failed:
             self._end(packet_id)
             return Release.FAILED
@@ -225,7 +257,8 @@ class Outbound:
         return item
 
     def _end(self, packet_id: int) -> None:
-        del self._awaited[packet_id]
+        self._acks.discard(packet_id)
+        self._awaited.pop(packet_id, None)
         if self._shared:
             self._shared.pop(packet_id, None)
 

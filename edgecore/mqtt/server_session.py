@@ -16,6 +16,7 @@ closing of the connection once `state` is OVER, and then the publishing of `will
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from typing import ClassVar, Final
 
@@ -40,6 +41,7 @@ from edgecore.mqtt.properties import (
     PropertyMap,
 )
 from edgecore.mqtt.reason_codes import ReasonCode, v311_return_code
+from edgecore.mqtt.runs import AckedRun, pubacks_of, renumbered
 
 WAITING: Final = "waiting"
 LIVE: Final = "live"
@@ -359,6 +361,38 @@ class ServerSession:
             self.publishes += count
             self.joined += count - 1
         return count
+
+    def run_room(self, run: AckedRun) -> int:
+        """How many packets of the run `forward_acked` would take. Only where `takes_frames`."""
+        outbound = self.outbound
+        if type(outbound) is not Outbound:
+            return 0
+        unsent = max(0, self._limits.max_unsent - self.unsent)
+        return min(outbound.run_room(run.number), unsent // run.size)
+
+    def forward_acked(self, frames: bytes, run: AckedRun) -> None:
+        """Send a run of QoS 1 packets of another session of the same version under identifiers of our own."""
+        outbound = self.outbound
+        assert type(outbound) is Outbound
+        self.outgoing.append(renumbered(frames, run, outbound.begin_run(run.number)))
+        self.unsent += len(frames)
+        self.publishes += run.number
+        self.joined += run.number - 1
+
+    def acknowledge_run(self, run: AckedRun) -> None:
+        """Answer a run of QoS 1 packets. Only while nothing that came before is held."""
+        self.outgoing.append(pubacks_of(run.highs, run.lows))
+        self.unsent += 4 * run.number
+        self.joined += run.number - 1
+
+    @property
+    def holding(self) -> bool:
+        """Whether acknowledgements wait for a commit: others must not overtake them."""
+        return self._inbound.waiting
+
+    def finish_run(self, ids: array[int]) -> bool:
+        """Take plain PUBACKs at once; False: one by one."""
+        return type(self.outbound) is Outbound and self.outbound.finish_run(ids)
 
     @property
     def takes_frames(self) -> bool:

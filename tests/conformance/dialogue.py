@@ -262,9 +262,3 @@ def row(version, numbers, words, steps):
 def rows(table):
     """Test cases of a table whose rows begin with their names."""
     return [pytest.param(*each[1:], id=each[0]) for each in table]
-
-
-def defects(reason, table):
-    """Rows that fail for now; statements.txt says "not yet" of theirs, and once mended they must move."""
-    mark = pytest.mark.xfail(reason=reason, raises=AssertionError)
-    return [pytest.param(*each[1:], id=each[0], marks=mark) for each in table]

@@ -89,7 +89,7 @@ def test_erasing_leaves_no_node():
     kept.put(message("a/b/c", b""), NOW)
     assert matching(kept, "#") == ["a/b"]
     kept.put(message("a/b", b""), NOW)
-    assert kept._root.children == {}
+    assert kept._tree._root.children == {}
 
 
 def test_what_has_expired_makes_room(monkeypatch):
@@ -110,4 +110,4 @@ def test_topics_of_any_depth_need_no_deeper_stack():
     kept = retained.RetainedMessages(known=[message(deep)])
     assert [matching(kept, each) for each in ("#", deep, "+/" * 4999 + "+")] == [[deep]] * 3
     kept.put(message(deep, b""), NOW)
-    assert kept._root.children == {}
+    assert kept._tree._root.children == {}

@@ -51,7 +51,7 @@ def test_removal_leaves_no_node():
     assert not table.remove_all(first)
     assert table.remove(second, "a/b")
     assert len(table) == 0
-    assert table._root.children == {}
+    assert table._tree._root.children == {}
 
 
 def test_shared_subscriptions_stand_beside_those_that_are_not():
@@ -73,7 +73,7 @@ def test_shared_subscriptions_stand_beside_those_that_are_not():
     assert filters(table, "a") == ["$share/g/a", "$share/h/+", "a"]
     table.remove_all(first)
     table.remove_all(second)
-    assert table._root.children == table._shares == table._filters == {}
+    assert table._tree._root.children == table._shares == table._filters == {}
 
 
 def test_filters_of_any_depth_need_no_deeper_stack():
@@ -85,4 +85,4 @@ def test_filters_of_any_depth_need_no_deeper_stack():
     assert len(table.match(deep)) == 3
     assert len(list(table)) == 3
     table.remove_all(someone)
-    assert table._root.children == {}
+    assert table._tree._root.children == {}
