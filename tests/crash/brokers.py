@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import getpass
 import os
 import shutil
@@ -16,8 +17,8 @@ import socket
 
 from edgecore.sim.core import Core
 from edgecore.sim.device import Credentials
+from edgecore.sim.pki import ThrowawayAuthority
 from edgecore.sim.processes import Child, DemonstrationError, command, read_note, until
-from tests.benchmarks import load_pki
 from tests.crash.client import Door
 
 # Who connects: one device publishes, one subscribes, each with several client ids.
@@ -51,9 +52,9 @@ sessions_bytes = "8GiB"
 # queues are lifted, as for edgecore.
 MOSQUITTO = """\
 listener {port} 127.0.0.1
-cafile {pki}/ca.pem
-certfile {pki}/server.pem
-keyfile {pki}/server.key
+cafile {ca}
+certfile {certificate}
+keyfile {key}
 require_certificate true
 allow_anonymous true
 persistence true
@@ -78,7 +79,6 @@ class Edgecore:
     """The real daemon, by its verbs. `under`: a command that runs it, such as strace with its options."""
 
     name = "edgecore"
-    keeps_wills = True
 
     def __init__(self, folder, under=()):
         self.folder = folder
@@ -186,7 +186,6 @@ class Mosquitto:
     """Debian's Mosquitto with `persistence true`. `ending`: the signal by which `kill` ends it."""
 
     name = "mosquitto"
-    keeps_wills = False
 
     def __init__(self, folder, ending=signal.SIGKILL):
         self.folder = folder
@@ -199,14 +198,16 @@ class Mosquitto:
         """Make certificates and the configuration."""
         pki, state = self.folder / "pki", self.folder / "state"
         state.mkdir(parents=True)
-        load_pki.make(pki, len(ROLES))
+        now = dt.datetime.now(dt.UTC)
+        authority = ThrowawayAuthority.load_or_create(pki, now)
+        server = authority.server("server", ["localhost"], now)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = probe.getsockname()[1]
-        for number, role in enumerate(ROLES):
-            stem = pki / f"dev-{number:03}"
-            files = Credentials(stem.with_suffix(".pem"), stem.with_suffix(".key"), pki / "ca.pem")
-            self._contexts[role] = files.context()
-        words = {"port": self._port, "pki": pki, "state": state, "user": getpass.getuser()}
+        for role in ROLES:
+            pair = authority.client(role, role, now)
+            self._contexts[role] = Credentials(pair.certificate, pair.key, authority.ca).context()
+        words = {"port": self._port, "state": state, "user": getpass.getuser()}
+        words |= {"ca": authority.ca, "certificate": server.certificate, "key": server.key}
         (self.folder / "mosquitto.conf").write_text(MOSQUITTO.format(**words))
 
     async def start(self):

@@ -104,25 +104,20 @@ class Crowd:
             publisher.loading = False
 
     async def come(self, name):
-        """A client with a will comes, and a new session is made. `name`: of the newcomer.
-
-        Whatever of it the broker is too late for has no claim.
-        """
+        """A new session is made. `name`: of the newcomer. If the broker is too late for it, it has no claim."""
         version = self.rng.choice(list(VERSIONS))
         newcomer = self._subscriber(f"{name}-{version}", VERSIONS[version])
         self.new.append(newcomer)
         try:
-            if self.broker.keeps_wills:
-                await self.mourn(self.rng.choice(list(VERSIONS)))
             await self._join(newcomer, "sub")
         except ConnectionLostError:
             self.house.law.count("too_late")
 
-    async def mourn(self, version):
-        """A client with a will connects."""
-        stream, number, payload, _ = self._message(self.house.will)
-        half = self.house.mourned[f"will{version}"]
-        await self._join(Bystander(half), "pub", stream=stream, number=number, payload=payload)
+    async def mourn(self):
+        """Clients with a will connect, one of each version."""
+        for half in self.house.mourned.values():
+            stream, number, payload, _ = self._message(half.stream)
+            await self._join(Bystander(half), "pub", stream=stream, number=number, payload=payload)
 
     async def part(self):
         """Those that are to be away leave, with or without a word; newcomers end; the slow ones may stay."""
@@ -172,14 +167,17 @@ class Crowd:
             publisher.publish(*messages)
             self.house.goals.update({stream: number for stream, number, _, _ in messages})
 
-    async def drained(self, within=None):
-        """Wait until every subscriber has got all marks, `within` seconds; without it a fault otherwise."""
+    async def drained(self, within=None, patience=DRAINED):
+        """Wait until every subscriber has got all marks, `within` seconds.
+
+        Without `within` it is a fault when they have not got them after `patience` seconds.
+        """
         for subscriber in self.subscribers:
             subscriber.want(self.house.goals)
         everyone = [each.drained.wait() for each in self.subscribers]
         everyone += [publisher.settled.wait() for publisher in self.publishers]
         try:
-            await asyncio.wait_for(asyncio.gather(*everyone), DRAINED if within is None else within)
+            await asyncio.wait_for(asyncio.gather(*everyone), patience if within is None else within)
         except TimeoutError:
             for each in self.subscribers if within is None else ():
                 if not each.drained.is_set():

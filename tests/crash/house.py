@@ -120,8 +120,8 @@ class Receiver:
 class Mourned:
     """A client that has nothing but a will, which is due when its connection is lost."""
 
-    def __init__(self, house, client_id, version):
-        self.client_id, self.version = client_id, version
+    def __init__(self, house, client_id, version, stream):
+        self.client_id, self.version, self.stream = client_id, version, stream
         self._house = house
         self._number = 0
 
@@ -129,13 +129,13 @@ class Mourned:
         """It is about to connect with the will of that number."""
         self._house.note(self.client_id, "connects", number)
         self._number = number
-        self._house.law.sent(self._house.will, number)
+        self._house.law.sent(self.stream, number)
 
     def joined(self, present):
-        """CONNACK came: the will is accepted."""
+        """CONNACK came: the will is accepted, and due unless it comes back in time (5, 3.1.2.5)."""
         self._house.note(self.client_id, "joined", present)
-        self._house.law.acked(self._house.will, self._number)
-        self._house.goals[self._house.will] = self._number
+        self._house.law.acked(self.stream, self._number)
+        self._house.goals[self.stream] = self._number
 
 
 class House:
@@ -145,18 +145,19 @@ class House:
     that every session must reach, by stream.
     """
 
-    def __init__(self, *, wills, journal=lambda _client_id, _method, _arguments: None):
+    def __init__(self, journal=lambda _client_id, _method, _arguments: None):
         self.law = Law()
         self.goals = {}
-        self.will = Stream("m/will", 1)
         self.own = {name: _streams("m", name) for name in VERSIONS}
         self.kept = {name: _streams("r", name) for name in VERSIONS}
         self.streams = {stream.topic: stream for each in self.own.values() for stream in each}
         self.retained = {stream.topic: RetainedTopic() for each in self.kept.values() for stream in each}
-        if wills:
-            self.streams[self.will.topic] = self.will
+        wills = {name: Stream(f"m/{name}/will", 1) for name in VERSIONS}
+        self.streams.update({stream.topic: stream for stream in wills.values()})
         self.senders = {f"pub{name}": Sender(self, f"pub{name}", v) for name, v in VERSIONS.items()}
-        self.mourned = {f"will{name}": Mourned(self, f"will{name}", v) for name, v in VERSIONS.items()}
+        self.mourned = {
+            f"will{name}": Mourned(self, f"will{name}", v, wills[name]) for name, v in VERSIONS.items()
+        }
         self.receivers = {}
         for role in ("away", "slow"):
             for name, version in VERSIONS.items():

@@ -7,11 +7,12 @@ cannot be reached.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
 from dataclasses import dataclass
 
 from edgecore.mqtt import packets as p
-from tests.benchmarks import load_pki
+from edgecore.sim.pki import ThrowawayAuthority
 from tests.crash import order, strace
 from tests.crash.brokers import ROLES, SETTINGS, Edgecore
 from tests.crash.client import WITHIN, Link, persistent
@@ -63,11 +64,12 @@ class Run:
 
 async def prepare(folder):
     """A core with an unreachable cloud, under strace, and a session that is away."""
-    load_pki.make(folder / "cloud", 1)
-    files = {"cert": "dev-000.pem", "key": "dev-000.key", "ca": "ca.pem"}
+    now = dt.datetime.now(dt.UTC)
+    authority = ThrowawayAuthority.load_or_create(folder / "cloud", now)
+    ours = authority.client("core", "crash-core", now)
     cloud = ["--cloud", "localhost:1"]  # nothing listens there
-    for name, file in files.items():
-        cloud += [f"--cloud-{name}", str(folder / "cloud" / file)]
+    for name, file in (("cert", ours.certificate), ("key", ours.key), ("ca", authority.ca)):
+        cloud += [f"--cloud-{name}", str(file)]
     core = Edgecore(folder)
     await core.prepare(GROUP, SETTINGS + OUTBOX, ROLES, cloud)
     await core.start()

@@ -63,7 +63,7 @@ async def record(folder, seed):
     await core.prepare()
     root = core.core.folder
     base = files_in(root)
-    house = House(wills=True, journal=lambda *event: journal.append((time.time(), *event)))
+    house = House(lambda *event: journal.append((time.time(), *event)))
     crowd = Crowd(core, house, rng)
     core.under = strace.command(folder / "trace-0", image.TRACED, SHOWN)
     await core.start()
@@ -141,7 +141,7 @@ async def cut_and_verify(recording, seed, number, folder):
 
 async def verify(recording, files, moment, rng, folder):
     """Start the core from `files` with the clients as they were at `moment`; gives the Verdict."""
-    house = House(wills=True)
+    house = House()
     for when, *event in recording.journal:
         if when >= moment:
             break

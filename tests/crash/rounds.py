@@ -6,7 +6,6 @@ folder and the numbers of the messages go on from round to round.
 Two publishers (3.1.1 and 5) publish to a session that is away, to one that acknowledges slowly (each in
 both versions), to one that is made in the middle of the load, and to retained topics, at QoS 1 and 2. The
 first of a round's kills meets the load; others may meet the start, the sending again and the draining.
-Where the broker keeps wills over a restart, that of a client that was connected is due as well.
 """
 
 from __future__ import annotations
@@ -25,6 +24,10 @@ LOAD = 1.0
 START = 0.9
 SETTLE = 0.15
 DRAIN = 0.4
+# Seconds that a will may take after a restart: the core waits a minute for the client to come back. That is
+# long, so only one round in so many is about wills too.
+WILLS = 90.0
+WILLS_EVERY = 250
 # How often a round has such a further kill.
 FURTHER = 0.3
 
@@ -56,7 +59,7 @@ class Rounds:
 
     def __init__(self, broker, seed, patience=5.0):
         self.broker, self.seed = broker, seed
-        self.house = House(wills=broker.keeps_wills)
+        self.house = House()
         self._crowd = Crowd(broker, self.house, random.Random(f"{seed}"), patience)
 
     async def begin(self):
@@ -74,11 +77,23 @@ class Rounds:
         await self._crowd.check_retained()
         await self._settle(rng, kills)
         await self._drain(rng, kills)
+        if number % WILLS_EVERY == WILLS_EVERY - 1:
+            await self._wills(rng, kills)
         await self._crowd.part()
         await self._crowd.check_retained()
         for complaint in self.broker.complaints():
             self.house.law.fault("complaint", complaint)
         return Report(number, self.house.law.close(), kills, restart, time.monotonic() - began)
+
+    async def _wills(self, rng, kills):
+        """The wills of clients that were connected come, however often it is killed before they are due."""
+        await self._crowd.mourn()
+        await self._crowd.kill()
+        kills["wills"] += 1
+        await self._restart(rng, kills)
+        await self._settle(rng, kills)
+        await self._crowd.connect_subscribers()
+        await self._crowd.drained(patience=WILLS)
 
     async def _load(self, rng, number):
         crowd = self._crowd
