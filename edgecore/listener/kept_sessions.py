@@ -273,7 +273,10 @@ class KeptSessions:
             if key != AGE_KEY and key not in records:
                 self._store.discard(key, ())
         for session in by_key.values():
-            session.subscribing.restore(records[session.key].subscriptions)
+            record = records[session.key]
+            session.subscribing.restore(record.subscriptions)
+            if record.ended is None:  # written only now: the record holds its subscriptions
+                self.save(session)
 
     def _restore(self, key: int, record: SessionRecord, incoming: list[int]) -> StoredSession:
         session = self._make(key, Principal(*record.principal), record.client_id, incoming)
@@ -287,8 +290,6 @@ class KeptSessions:
         if record.will is not None:
             delay = max(record.will.delay, WILL_GRACE) if was_connected else record.will.delay - away
             session.will_at = now + max(0.0, delay)
-        if was_connected:
-            self.save(session)
         return session
 
     def _restore_will(self, key: int, record: SessionRecord) -> None:
