@@ -74,7 +74,9 @@ class Original:
     rows: set[tuple] = field(default_factory=set)
     pages_of: dict[tuple, set[int]] = field(default_factory=dict)
     ever: set[tuple] = field(default_factory=set)  # also rows that were deleted since
-    frames: list[tuple[int, int]] = field(default_factory=list)  # page, and the size after, of the log's frames
+    frames: list[tuple[int, int]] = field(
+        default_factory=list
+    )  # page, and the size after, of the log's frames
 
     @property
     def main(self) -> bytes:
@@ -125,15 +127,31 @@ async def fill(folder, rng, records, killed, ever):
                 commits.append(commit)
             if turn % 7 == 0:  # some leave: pages are freed, and used again
                 queue = rng.choice(queues)
-                gone = [held[queue.name].pop(rng.randrange(len(held[queue.name]) // 2 + 1)) for _ in range(8) if held[queue.name]]
+                gone = [
+                    held[queue.name].pop(rng.randrange(len(held[queue.name]) // 2 + 1))
+                    for _ in range(8)
+                    if held[queue.name]
+                ]
                 commits.append(queue.ack(gone))
             topic = f"dt/loop-{rng.randrange(60)}/state"
             message = Message(topic, payload(rng, 20, 400), 1, Principal("device", "loop-1", "loop-1"), True)
             commits.append(retained.save(message))
             ever.add(("retained", topic, encode_message(message)))
             if turn % 20 == 0:
-                commits.append(db.write(lambda c, t=turn: c.execute("INSERT INTO site_steps (state, at) VALUES ('done', ?)", (t + 0.5,))))
-                commits.append(db.write(lambda c, t=turn: c.execute("INSERT OR REPLACE INTO site_beat VALUES (1, ?)", (float(t),))))
+                commits.append(
+                    db.write(
+                        lambda c, t=turn: c.execute(
+                            "INSERT INTO site_steps (state, at) VALUES ('done', ?)", (t + 0.5,)
+                        )
+                    )
+                )
+                commits.append(
+                    db.write(
+                        lambda c, t=turn: c.execute(
+                            "INSERT OR REPLACE INTO site_beat VALUES (1, ?)", (float(t),)
+                        )
+                    )
+                )
             await durable(commits)
         if killed:
             return read_files(folder, path.name)
@@ -275,7 +293,10 @@ def shuffle(original, rng):
     one, two = rng.sample(range(1, count + 1), 2)
     content = bytearray(original.main)
     at, to = (one - 1) * PAGE, (two - 1) * PAGE
-    content[at : at + PAGE], content[to : to + PAGE] = original.main[to : to + PAGE], original.main[at : at + PAGE]
+    content[at : at + PAGE], content[to : to + PAGE] = (
+        original.main[to : to + PAGE],
+        original.main[at : at + PAGE],
+    )
     return main_damage(original, f"pages {one} and {two} exchanged", bytes(content), {one, two}, "shuffle")
 
 
@@ -300,13 +321,17 @@ def log_flip(original, rng):
     bit = rng.randrange((32 + len(original.frames) * FRAME) * 8)
     content = bytearray(original.log)
     content[bit // 8] ^= 1 << bit % 8
-    return log_damage(original, f"bit {bit % 8} of byte {bit // 8} of the log", bytes(content), bit // 8, "log flip")
+    return log_damage(
+        original, f"bit {bit % 8} of byte {bit // 8} of the log", bytes(content), bit // 8, "log flip"
+    )
 
 
 def log_zero(original, rng):
     at = rng.randrange(32 + len(original.frames) * FRAME)
     content = original.log[:at] + bytes(512) + original.log[at + 512 :]
-    return log_damage(original, f"512 bytes of the log from {at}", content[: len(original.log)], at, "log zero")
+    return log_damage(
+        original, f"512 bytes of the log from {at}", content[: len(original.log)], at, "log zero"
+    )
 
 
 def log_damage(original, words, content, at, kind):
@@ -344,7 +369,9 @@ def run_case(original, damage, folder):
         write_files(folder / "plain", damage.files)
         plain = read_rows(folder / "plain" / original.name)  # what SQLite alone makes of the log
     try:
-        rows, aside = use_registry(folder) if original.name == "registry.sqlite" else asyncio.run(use_core(folder))
+        rows, aside = (
+            use_registry(folder) if original.name == "registry.sqlite" else asyncio.run(use_core(folder))
+        )
     except Exception as error:
         raise LawError(f"{original.name}: {damage.words}: it did not open: {error!r}") from error
     try:
@@ -408,7 +435,9 @@ def judge(original, damage, plain, rows, aside):
         explain(original, damage, row, len(strange))
     missing = expected - rows
     if len(missing) > allowed(original, damage, missing):
-        raise LawError(f"{len(missing)} rows are lost that lie on no damaged page: {[str(row)[:40] for row in sorted(missing, key=str)[:3]]}")
+        raise LawError(
+            f"{len(missing)} rows are lost that lie on no damaged page: {[str(row)[:40] for row in sorted(missing, key=str)[:3]]}"
+        )
     survived = len(rows & original.rows)
     return Outcome(damage.kind, len(original.rows), len(expected), survived, bool(aside), len(strange))
 
@@ -436,8 +465,7 @@ def explain(original, damage, row, number):
     ]
     most = {"flip": 1, "zero": 1, "shuffle": 2}.get(damage.kind, 0)
     touched = any(
-        original.pages_of[each] & damage.pages
-        and (damage.kind == "flip" or len(original.pages_of[each]) > 1)
+        original.pages_of[each] & damage.pages and (damage.kind == "flip" or len(original.pages_of[each]) > 1)
         for each in near
     )
     if number > most or not touched:
@@ -480,7 +508,9 @@ def summary(outcomes):
             "altered rows": sum(each.altered for each in some),
             "survived": round(sum(each.survived for each in some) / sum(each.rows for each in some), 6),
             "of rows on no damaged page": round(
-                sum(min(each.survived, each.expected) for each in some) / max(sum(each.expected for each in some), 1), 6
+                sum(min(each.survived, each.expected) for each in some)
+                / max(sum(each.expected for each in some), 1),
+                6,
             ),
         }
     return table
