@@ -151,7 +151,7 @@ class DeviceSession:
             if self._ways is not None and mqtt.state is LIVE:
                 if 0 < framer.pending <= MAX_PLAIN_PACKET:
                     data = framer.take_back() + data
-                if not framer.pending and data[0] in RUN_BYTES:
+                if not framer.pending and data and data[0] in RUN_BYTES:
                     data = self._runs(self._ways, data, now)
             if data:
                 self._packets(data, now)
