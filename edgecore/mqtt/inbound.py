@@ -48,12 +48,12 @@ class Inbound:
     `taken`: QoS 2 identifiers that an earlier run or connection took and the client has not released.
     """
 
-    __slots__ = ("_ids", "_owed", "_owed_packets", "_receive_maximum")
+    __slots__ = ("_acks", "_ids", "_maximum", "_owed", "_receive_maximum")
 
     def __init__(self, receive_maximum: int, taken: Iterable[int] = ()) -> None:
-        self._receive_maximum = receive_maximum
+        self._receive_maximum = self._maximum = receive_maximum
         self._owed: deque[Pending] = deque()
-        self._owed_packets = 0
+        self._acks = 0  # PUBACKs among what is owed; a PUBREC that is owed counts by its identifier
         self._ids = dict.fromkeys(taken, Known.TAKEN)
 
     @property
@@ -64,7 +64,7 @@ class Inbound:
     @property
     def room(self) -> int:
         """How many more may be unacknowledged."""
-        return self._receive_maximum - self._owed_packets - len(self._ids)
+        return self._maximum - self._acks - len(self._ids)
 
     @property
     def waiting(self) -> bool:
@@ -72,9 +72,14 @@ class Inbound:
         return bool(self._owed)
 
     def reconnect(self) -> None:
-        """Begin on a new connection: what was owed on the old one is owed no more."""
+        """Begin on a new connection: what was owed on the old one is owed no more.
+
+        The client's quota begins anew, too, whatever it has not released (5, 4.9). Beside it that much may
+        stand which it had sent before, and not more, however often it comes back.
+        """
         self._owed.clear()
-        self._owed_packets = 0
+        self._acks = 0
+        self._maximum = self._receive_maximum + min(len(self._ids), self._receive_maximum)
 
     def begin(self, packet_id: int) -> Known:
         """Take a QoS 2 PUBLISH; gives what was known of its identifier.
@@ -85,7 +90,7 @@ class Inbound:
         known = self._ids.get(packet_id)
         if known is not None:
             return known
-        if len(self._ids) >= self._receive_maximum:
+        if len(self._ids) >= self._maximum:
             raise receive_maximum_exceeded(self._receive_maximum)
         self._ids[packet_id] = Known.TAKING
         return Known.NEW
@@ -94,14 +99,14 @@ class Inbound:
         """Put an acknowledgement in line."""
         pending = Pending(packet_id, qos, reason_code)
         self._owed.append(pending)
-        self._owed_packets += 1
+        self._acks += qos == 1
         return pending
 
     def owe_run(self, run: AckedRun) -> Pending:
         """Put the acknowledgements of a run in line."""
         pending = Pending(run.highs[0] << 8 | run.lows[0], 1, None, run)
         self._owed.append(pending)
-        self._owed_packets += run.number
+        self._acks += run.number
         return pending
 
     def due(self) -> list[Pending]:
@@ -110,7 +115,7 @@ class Inbound:
         owed = self._owed
         while owed and owed[0].reason_code is not None:
             pending = owed.popleft()
-            self._owed_packets -= pending.run.number if pending.run is not None else 1
+            self._acks -= pending.run.number if pending.run is not None else pending.qos == 1
             ready.append(pending)
         return ready
 
