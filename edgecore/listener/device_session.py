@@ -410,12 +410,8 @@ class DeviceSession:
         elif mqtt.unsent > FLUSH_AT:
             self._write()
 
-    def run_room(self, run: AckedRun) -> int:
-        """How many packets of a QoS 1 run may be forwarded here now."""
-        return self._mqtt.run_room(run)
-
     def forward_acked(self, frames: bytes, run: AckedRun) -> None:
-        """Take a run of QoS 1 packets that there is room for."""
+        """Take a run of QoS 1 packets as another session of the same version sent them."""
         self._mqtt.forward_acked(frames, run)
         self._mark()
 

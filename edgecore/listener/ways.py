@@ -46,12 +46,8 @@ class FrameReceiver(Protocol):
         """Take `count` packets at QoS 0."""
         ...
 
-    def run_room(self, run: AckedRun) -> int:
-        """How many packets of a QoS 1 run it takes now."""
-        ...
-
     def forward_acked(self, frames: bytes, run: AckedRun) -> None:
-        """Take a QoS 1 run that it has room for."""
+        """Take a run of QoS 1 packets."""
         ...
 
 
@@ -195,8 +191,6 @@ class Ways:
                 room = min(room, self._mqtt.receive_room)
         elif self._mqtt.holding:
             return 0  # what is answered at once must not overtake what is not
-        for receiver in way.connections:
-            room = min(room, receiver.run_room(run))
         return max(room, 0)
 
     def _pubacks(self, data: bytes, offset: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from edgecore.base.errors import RemoteProtocolError
 from edgecore.base.message import Message
 from edgecore.mqtt.packets import NAMES, PUBACK, PUBCOMP, PUBREC
 from edgecore.mqtt.reason_codes import ReasonCode
+from edgecore.mqtt.runs import AckedRun, renumbered
 
 MAX_PACKET_ID: Final = 0xFFFF
 # What a queued message costs beside its topic and payload: the record, the deque's slot.
@@ -103,6 +104,18 @@ class _Waiting(NamedTuple):
     share: str
 
 
+class _WaitingRun:
+    """Packets of a run of QoS 1 that wait: from `position` on, each of `cost` bytes to the queue's bound."""
+
+    __slots__ = ("cost", "frames", "position", "run")
+
+    def __init__(self, run: AckedRun, frames: bytes) -> None:
+        self.run = run
+        self.frames = frames
+        self.position = 0
+        self.cost = run.size + QUEUED_OVERHEAD
+
+
 class Outbound:
     """What the client still has to acknowledge, and what waits for a place in the window."""
 
@@ -113,6 +126,7 @@ class Outbound:
         "_last_id",
         "_max_bytes",
         "_max_messages",
+        "_queued",
         "_shared",
         "_window",
         "dropped",
@@ -127,8 +141,8 @@ class Outbound:
         self._awaited: dict[int, int] = {}  # those of QoS 2 -> the packet type that answers next
         self._shared: dict[int, tuple[str, Message, int]] = {}  # what another member may get in our place
         self._last_id = 0
-        self._bytes = 0
-        self.waiting: deque[_Waiting] = deque()
+        self._bytes = self._queued = 0
+        self.waiting: deque[_Waiting | _WaitingRun] = deque()
         self.dropped = 0
 
     @property
@@ -139,7 +153,7 @@ class Outbound:
     @property
     def queued(self) -> int:
         """How many wait for a place in flight."""
-        return len(self.waiting)
+        return self._queued
 
     @property
     def open(self) -> bool:
@@ -163,8 +177,6 @@ class Outbound:
 
     def run_room(self, number: int) -> int:
         """How many of `number` messages may be put in flight at once, by `begin_run`."""
-        if self.waiting:
-            return 0  # nothing overtakes what waits
         if self._last_id >= MAX_PACKET_ID:
             self._last_id = 0
         first = self._last_id + 1
@@ -194,14 +206,33 @@ class Outbound:
         """Queue a message; the oldest ones make room for it."""
         self.waiting.append(_Waiting(message, qos, retain, identifiers, share))
         self._bytes += _size(message)
-        while len(self.waiting) > self._max_messages or self._bytes > self._max_bytes:
-            self._pop()
+        self._queued += 1
+        self._keep_bounds()
+
+    def push_run(self, run: AckedRun, frames: bytes) -> None:
+        """Queue the packets of a run of QoS 1 as they are; the oldest messages make room for them."""
+        item = _WaitingRun(run, frames)
+        self.waiting.append(item)
+        self._bytes += item.cost * run.number
+        self._queued += run.number
+        self._keep_bounds()
+
+    def _keep_bounds(self) -> None:
+        while self._queued > self._max_messages or self._bytes > self._max_bytes:
+            item = self.waiting[0]
+            if isinstance(item, _WaitingRun):
+                self._leave_run(item, 1)
+            else:
+                self._pop(item)
             self.dropped += 1
 
     def next(self, now: float) -> Outgoing | None:
         """The message that has waited longest, in flight from now on; those that have expired are dropped."""
         while self.waiting:
-            item = self._pop()
+            item = self.waiting[0]
+            if isinstance(item, _WaitingRun):
+                return None  # `next_frames` has it
+            self._pop(item)
             if item.message.expired(now):
                 self.dropped += 1
                 continue
@@ -211,9 +242,24 @@ class Outbound:
             return Outgoing(packet_id, item.message, item.qos, item.retain, identifiers=item.identifiers)
         return None
 
-    def next_frames(self, _protocol: int, _now: float, _most: int) -> None:
-        """Nothing: what waits here goes one by one."""
-        return
+    def next_frames(self, _protocol: int, _now: float, most: int) -> tuple[bytes, int] | None:
+        """The next packets of a run that waits, at most so many bytes; None when no run is next.
+
+        Only runs of the client's own protocol version come in.
+        """
+        item = self.waiting[0] if self.waiting else None
+        if not isinstance(item, _WaitingRun):
+            return None
+        run, start = item.run, item.position
+        most = min(run.number - start, most // run.size)
+        if most <= 0:
+            return None
+        number = self.run_room(most)
+        first_id = self.begin_run(number) if number else self.begin(1)
+        number = number or 1
+        frames = item.frames[start * run.size : (start + number) * run.size]
+        self._leave_run(item, number)
+        return renumbered(frames, run.shorter(number), first_id), number
 
     def remember_share(self, packet_id: int, share: str, message: Message, qos: int) -> None:
         """Note that what is in flight under the id came by a shared subscription."""
@@ -227,7 +273,9 @@ class Outbound:
         for packet_id, (share, message, qos) in self._shared.items():
             if packet_id in self._acks:
                 yield share, message, qos
-        yield from ((item.share, item.message, item.qos) for item in self.waiting if item.share)
+        for item in self.waiting:
+            if isinstance(item, _Waiting) and item.share:
+                yield item.share, item.message, item.qos
 
     def give_up(self, packet_id: int) -> None:
         """Drop what was just put in flight; its identifier is the next one again."""
@@ -263,10 +311,19 @@ class Outbound:
         self._awaited[packet_id] = PUBCOMP
         return Release.NOW
 
-    def _pop(self) -> _Waiting:
-        item = self.waiting.popleft()
+    def _pop(self, item: _Waiting) -> None:
+        """Take out the first, which is this one."""
+        self.waiting.popleft()
         self._bytes -= _size(item.message)
-        return item
+        self._queued -= 1
+
+    def _leave_run(self, item: _WaitingRun, number: int) -> None:
+        """Take packets out of the first, which is this one."""
+        item.position += number
+        self._bytes -= item.cost * number
+        self._queued -= number
+        if item.position == item.run.number:
+            self.waiting.popleft()
 
     def _end(self, packet_id: int) -> None:
         self._acks.discard(packet_id)

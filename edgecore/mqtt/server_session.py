@@ -41,7 +41,7 @@ from edgecore.mqtt.properties import (
     PropertyMap,
 )
 from edgecore.mqtt.reason_codes import ReasonCode, v311_return_code
-from edgecore.mqtt.runs import AckedRun, pubacks_of, renumbered
+from edgecore.mqtt.runs import AckedRun, pubacks_of
 
 WAITING: Final = "waiting"
 LIVE: Final = "live"
@@ -372,22 +372,19 @@ class ServerSession:
             self.joined += count - 1
         return count
 
-    def run_room(self, run: AckedRun) -> int:
-        """How many packets of the run `forward_acked` would take. Only where `takes_frames`."""
-        outbound = self.outbound
-        if type(outbound) is not Outbound:
-            return 0
-        unsent = max(0, self._limits.max_unsent - self.unsent)
-        return min(outbound.run_room(run.number), unsent // run.size)
-
     def forward_acked(self, frames: bytes, run: AckedRun) -> None:
-        """Send a run of QoS 1 packets of another session of the same version under identifiers of our own."""
+        """Send a run of QoS 1 packets of another session under identifiers of our own, or queue them.
+
+        Only for a session of the publisher's version with `takes_frames` that ends with its connection.
+        """
         outbound = self.outbound
         assert type(outbound) is Outbound
-        self.outgoing.append(renumbered(frames, run, outbound.begin_run(run.number)))
-        self.unsent += len(frames)
-        self.publishes += run.number
-        self.joined += run.number - 1
+        outbound.push_run(run, frames)
+        while self._may_send():
+            found = outbound.next_frames(self.version, 0.0, self._limits.max_unsent - self.unsent)
+            if found is None:
+                return
+            self.forward(*found)
 
     def acknowledge_run(self, run: AckedRun) -> None:
         """Answer a run of QoS 1 packets. Only while nothing that came before is held."""
@@ -417,7 +414,7 @@ class ServerSession:
     def pump(self, now: float) -> bool:
         """Send what waited for a place in flight. `now`: wall time. True when only bytes hold back more."""
         outbound = self.outbound
-        in_pieces = self._stored and not self._peer_max_packet and not self._sent_aliases.maximum
+        in_pieces = not self._peer_max_packet
         while self._may_send():
             if in_pieces:
                 found = outbound.next_frames(self.version, now, self._limits.max_unsent - self.unsent)
