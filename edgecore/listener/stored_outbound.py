@@ -18,9 +18,8 @@ PUBREL frees its identifier at the client, who would else take a later message u
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -406,7 +405,7 @@ class StoredOutbound:
         self._finish(packet_id)
         return True
 
-    def finish_run(self, ids: array[int]) -> bool:
+    def finish_run(self, ids: Sequence[int]) -> bool:
         """Take PUBACKs, if each is one that is due; else False, and they are to be taken one by one."""
         flights = self._flight
         if len(set(ids)) != len(ids):

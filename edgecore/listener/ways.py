@@ -6,7 +6,6 @@ to the same result. What a topic's messages need is learnt once and holds until 
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -64,7 +63,7 @@ class Publisher(Protocol):
         """How many more messages may be unacknowledged."""
         ...
 
-    def finish_run(self, ids: array[int]) -> bool:
+    def finish_run(self, ids: Sequence[int]) -> bool:
         """Take plain PUBACKs at once, or (False) none of them."""
         ...
 
@@ -90,7 +89,18 @@ class Ways:
     `via`: the session by which it publishes, for no-local. At QoS 1 all receivers must get QoS 1.
     """
 
-    __slots__ = ("_answers", "_generation", "_mqtt", "_router", "_sender", "_version", "_via", "_ways")
+    __slots__ = (
+        "_acked_ways",
+        "_answers",
+        "_generation",
+        "_has_properties",
+        "_mqtt",
+        "_plain",
+        "_router",
+        "_sender",
+        "_version",
+        "_via",
+    )
 
     def __init__(
         self,
@@ -107,22 +117,38 @@ class Ways:
         self._version = version
         self._mqtt = mqtt
         self._answers = answers
-        self._ways: dict[tuple[int, bytes], Way | None] = {}
+        self._has_properties = version == V5
+        self._plain: dict[bytes, tuple[FrameReceiver, ...] | None] = {}
+        self._acked_ways: dict[bytes, Way | None] = {}
         self._generation = -1
 
     def __len__(self) -> int:
-        return len(self._ways)
+        return len(self._plain) + len(self._acked_ways)
 
     def forward(self, data: bytes) -> tuple[int, int, int]:
         """Deal with the leading runs. Gives (where it stopped, packets, PUBLISH packets among them)."""
-        if self._router.generation != self._generation:
-            self._generation = self._router.generation
-            self._ways.clear()
+        router, plain = self._router, self._plain
+        if router.generation != self._generation:
+            self._generation = router.generation
+            plain.clear()
+            self._acked_ways.clear()
         offset, size, packets, publishes = 0, len(data), 0, 0
         while offset < size:
             first = data[offset]
             if first == PLAIN_PUBLISH:
-                end, count = self._plain(data, offset)
+                # In line, because most packets of most sites are one of these and nothing else.
+                run = plain_run(data, offset, self._has_properties)
+                if run is None:
+                    break
+                topic, end, count = run
+                receivers = plain[topic] if topic in plain else self._learn_plain(topic)
+                if receivers is None:
+                    break
+                frames = data[offset:end]
+                for receiver in receivers:
+                    receiver.forward(frames, count)
+                router.published += count
+                router.delivered += count * len(receivers)
                 publishes += count
             elif first == ACKED_PUBLISH:
                 end, count = self._acked(data, offset)
@@ -137,29 +163,13 @@ class Ways:
             offset = end
         return offset, packets, publishes
 
-    def _plain(self, data: bytes, offset: int) -> tuple[int, int]:
-        """Forward a run of QoS 0; gives (its end, its packets), 0 packets when it is not for this path."""
-        run = plain_run(data, offset, self._version == V5)
-        if run is None:
-            return offset, 0
-        topic, end, count = run
-        way = self._way(0, topic)
-        if way is None:
-            return offset, 0
-        frames = data[offset:end]
-        for receiver in way.connections:
-            receiver.forward(frames, count)
-        router = self._router
-        router.published += count
-        router.delivered += count * len(way.connections)
-        return end, count
-
     def _acked(self, data: bytes, offset: int) -> tuple[int, int]:
         """As `_plain`, for QoS 1: under the receiver's identifiers, kept where that is due, and answered."""
-        run = acked_run(data, offset, self._version == V5)
+        run = acked_run(data, offset, self._has_properties)
         if run is None:
             return offset, 0
-        way = self._way(1, run.topic)
+        ways, raw_topic = self._acked_ways, run.topic
+        way = ways[raw_topic] if raw_topic in ways else self._learn_acked(raw_topic)
         room = 0 if way is None else self._room(way, run)
         if way is None or not room:
             return offset, 0
@@ -187,7 +197,7 @@ class Ways:
         room = run.number
         if way.sessions:
             room = min(room, MAX_RUN)
-            if self._version == V5:
+            if self._has_properties:
                 room = min(room, self._mqtt.receive_room)
         elif self._mqtt.holding:
             return 0  # what is answered at once must not overtake what is not
@@ -197,15 +207,19 @@ class Ways:
         end, ids = puback_run(data, offset)
         return (end, len(ids)) if ids and self._mqtt.finish_run(ids) else (offset, 0)
 
-    def _way(self, qos: int, raw_topic: bytes) -> Way | None:
-        """How messages on the topic (length in front) travel until the router's tables change."""
-        ways = self._ways
-        key = qos, raw_topic
-        if key in ways:
-            return ways[key]
-        if len(ways) >= MAX_KNOWN_TOPICS:
-            ways.clear()
-        way = ways[key] = self._way_to(qos, raw_topic)
+    def _learn_plain(self, raw_topic: bytes) -> tuple[FrameReceiver, ...] | None:
+        """How QoS 0 messages on the topic (length in front) travel until the router's tables change."""
+        if len(self._plain) >= MAX_KNOWN_TOPICS:
+            self._plain.clear()
+        way = self._way_to(0, raw_topic)
+        receivers = self._plain[raw_topic] = None if way is None else way.connections
+        return receivers
+
+    def _learn_acked(self, raw_topic: bytes) -> Way | None:
+        """As `_learn_plain`, for QoS 1."""
+        if len(self._acked_ways) >= MAX_KNOWN_TOPICS:
+            self._acked_ways.clear()
+        way = self._acked_ways[raw_topic] = self._way_to(1, raw_topic)
         return way
 
     def _way_to(self, qos: int, raw_topic: bytes) -> Way | None:

@@ -6,9 +6,8 @@ connection lasts. Overflow rule of its queue: the oldest is dropped and counted.
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
@@ -79,7 +78,7 @@ class Sending(Protocol):
         """Whole packets that go out next, at most so many bytes, and their number; None: ask `next`."""
         ...
 
-    def finish_run(self, ids: array[int]) -> bool:
+    def finish_run(self, ids: Sequence[int]) -> bool:
         """Take PUBACKs, if each is one that is due; else False."""
         ...
 
@@ -192,8 +191,13 @@ class Outbound:
         self._last_id += number
         return first
 
-    def finish_run(self, ids: array[int]) -> bool:
+    def finish_run(self, ids: Sequence[int]) -> bool:
         """Take PUBACKs, if each is one that is due; else False, and they are to be taken one by one."""
+        if len(ids) == 1 and not self._shared:
+            if ids[0] not in self._acks:
+                return False
+            self._acks.remove(ids[0])
+            return True
         finished = set(ids)
         if self._shared or len(finished) != len(ids) or not finished <= self._acks:
             return False

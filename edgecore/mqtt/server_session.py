@@ -16,8 +16,7 @@ closing of the connection once `state` is OVER, and then the publishing of `will
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from edgecore.base.errors import RemoteProtocolError
@@ -379,6 +378,12 @@ class ServerSession:
         """
         outbound = self.outbound
         assert type(outbound) is Outbound
+        if run.number == 1 and not outbound.waiting and self._may_send():
+            packet_id = outbound.begin(1).to_bytes(2, "big")
+            self.outgoing.append(frames[: run.id_offset] + packet_id + frames[run.id_offset + 2 :])
+            self.unsent += run.size
+            self.publishes += 1
+            return
         outbound.push_run(run, frames)
         while self._may_send():
             found = outbound.next_frames(self.version, 0.0, self._limits.max_unsent - self.unsent)
@@ -397,7 +402,7 @@ class ServerSession:
         """Whether acknowledgements wait for a commit: others must not overtake them."""
         return self._inbound.waiting
 
-    def finish_run(self, ids: array[int]) -> bool:
+    def finish_run(self, ids: Sequence[int]) -> bool:
         """Take plain PUBACKs at once; False: one by one."""
         return self.outbound.finish_run(ids)
 
