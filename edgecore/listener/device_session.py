@@ -305,12 +305,17 @@ class DeviceSession:
             self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, refused=str(error)))
             return
         receipt = self._router.publish(message, self._receiver)
-        if receipt.refused or not receipt.allowed:
+        if not receipt.allowed:
+            self.let_go(packet_id)
+        elif not receipt.refused:
+            receipt = Receipt(allowed=True, commits=(*receipt.commits, taken))
+        self._acknowledging.answer(packet_id, 2, receipt)
+
+    def let_go(self, packet_id: int) -> None:
+        """Forget a QoS 2 identifier: its message was not taken (acknowledging's Connection)."""
+        kept, session = self._sessions.kept, self._opening.session
+        if kept is not None and session is not None:
             kept.let_go(session, packet_id)
-            self._acknowledging.answer(packet_id, 2, receipt)
-        else:
-            commits = (*receipt.commits, taken)
-            self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, commits=commits))
 
     def not_stored(self, reason: str) -> None:
         """End the connection without an acknowledgement, so that a client of 3.1.1 sends again later."""
@@ -483,7 +488,8 @@ class DeviceSession:
     def taken_over(self) -> None:
         """End the session because its client connected anew."""
         if self._mqtt.state is WAITING:
-            self._mqtt.refuse(ReasonCode.SESSION_TAKEN_OVER, "the client connected anew")
+            # CONNACK knows no "session taken over" (5, 3.2.2.2).
+            self._mqtt.refuse(ReasonCode.UNSPECIFIED_ERROR, "the client connected anew")
         else:
             self._mqtt.taken_over()
         self._end()
@@ -531,11 +537,11 @@ class DeviceSession:
             return
         if self._stopping:
             kept.stop(session)
+        elif self._ways is not None:
+            kept.end(session, self._mqtt.expiry, lost=self._mqtt.will is not None)
         else:
-            expiry = (
-                session.expiry if self._ways is None else self._mqtt.expiry
-            )  # as DISCONNECT said, if accepted
-            kept.end(session, expiry, lost=self._mqtt.will is not None)
+            # It was never answered: where there was no session before, the client knows of none.
+            kept.end(session, session.expiry if self._opening.present else 0, lost=False)
 
     def _leave_nothing(self) -> None:
         """End everything with the connection: subscriptions, what others may get instead, the will."""
