@@ -352,9 +352,12 @@ class DeviceSession:
         # At once for a session that is not kept; else the retained ones do not wait for the commit.
         self._when_kept(partial(self._mqtt.suback, packet.packet_id, codes))
         for options, code in zip(packet.filters, codes, strict=True):
-            if code <= 2:
-                subscribing.send_retained(options, identifier, is_new=options.topic_filter not in known)
-                known.add(options.topic_filter)
+            if code > 2:
+                continue
+            refusal = subscribing.send_retained(options, identifier, is_new=options.topic_filter not in known)
+            if refusal:
+                self._refusals.note("full", self._name(), refusal, self._clock.monotonic())
+            known.add(options.topic_filter)
 
     def _unsubscribe(self, packet: p.Unsubscribe) -> None:
         codes = [self._subscribing.unsubscribe(each) for each in packet.filters]
@@ -550,13 +553,16 @@ class DeviceSession:
         if isinstance(outbound, Outbound):
             for share, message, qos in outbound.unfinished():
                 self._router.reassign(share, message, qos)
-        if self._stopping:
-            return
         will, self._will = self._will, None
+        kept, key = self._sessions.kept, self._opening.will_key
+        if self._stopping:
+            if kept is not None and will is not None:
+                kept.wills.wait(key, self.principal, self.client_id, will)
+            return
         if will is not None and self._mqtt.will is not None:
             self._router.publish(will.message(self.principal, self._clock.now()))
-        if self._opening.will_key and self._sessions.kept is not None:
-            self._sessions.kept.drop_will(self._opening.will_key)
+        if kept is not None and key:
+            kept.wills.drop(key)
 
     def _name(self) -> str:
         return self._principal.id if self._principal else f"{self._peer} ({self._credential.label})"

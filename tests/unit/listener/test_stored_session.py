@@ -1,11 +1,14 @@
 """A kept session through its connections, restarts and power cuts, as its client sees it."""
 
 import pytest
+from turn_database import TurnDatabase
 
 from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.base.group import Row
 from edgecore.base.identity import CORE
+from edgecore.listener.orphan_wills import WILL_GRACE
+from edgecore.listener.sessions import Sessions
 from edgecore.mqtt import packets as p
 from edgecore.mqtt import properties as pr
 from edgecore.mqtt.packets import V5, V311
@@ -277,8 +280,6 @@ def test_what_has_expired_is_not_delivered(keeping):
 
 
 def test_the_oldest_gives_way_when_the_queue_is_full(make_house):
-    from turn_database import TurnDatabase
-
     house = make_house(TurnDatabase(), session_records=3)
     away(house)
     one = house.device("one")
@@ -425,3 +426,39 @@ def test_a_session_that_was_there_before_outlives_a_connection_that_was_never_an
     keeping.turn_over()
     again = keeping.kept_device("two")
     assert (again.connack.session_present, payloads(again.first)) == (True, [b"1"])
+
+
+def test_retained_messages_that_a_full_session_has_no_room_for_end_nothing(make_house):
+    house = make_house(TurnDatabase(), sessions_bytes=200)
+    one = house.device("one")
+    one.send(p.Publish("t/a", b"x" * 200, 1, retain=True, packet_id=1))
+    one.receive()
+    two = house.kept_device("two")
+    assert two.subscribe(qos=1) == [p.SubAck(1, [1])]
+    assert not two.wire.finished
+    assert house.refusals.counts == {"full": 1}
+
+
+def test_subscriptions_survive_one_power_cut_after_another(keeping):
+    keeping.kept_device("two").subscribe(qos=1)
+    house = keeping
+    for _ in range(2):
+        house = house.restarted()
+        house.turn_over()
+    send(house, b"1")
+    assert payloads(house.kept_device("two").first) == [b"1"]
+
+
+def test_a_client_that_keeps_nothing_and_does_not_come_back_through_a_new_door_is_lost(keeping):
+    """The door may be hung anew while the house stands: its unit is restarted."""
+    away(keeping, name="three")
+    for client_id in ("stays away", "comes back"):
+        will = p.Will("t/will", client_id.encode(), 1)
+        keeping.device("two", client_id=client_id, will=will).session.shut_down()
+    keeping.sessions = Sessions(keeping.kept)
+    keeping.device("two", client_id="comes back")
+    keeping.clock.advance(WILL_GRACE)
+    keeping.kept.sweep()
+    assert payloads(keeping.kept_device("three").first) == [b"stays away"]
+    keeping.turn_over()
+    assert keeping.database.rows("sessions") == 1
