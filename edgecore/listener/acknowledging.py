@@ -28,6 +28,10 @@ class Connection(Protocol):
         """Stop or go on reading."""
         ...
 
+    def let_go(self, packet_id: int) -> None:
+        """Forget a QoS 2 identifier, on disk too: its message was not taken."""
+        ...
+
     def not_stored(self, reason: str) -> None:
         """End the connection without an acknowledgement: 3.1.1 has no word for a refusal."""
         ...
@@ -49,6 +53,8 @@ class Acknowledging:
         """Acknowledge by what became of the publish."""
         mqtt = self._mqtt
         if receipt.refused:
+            if qos == 2:
+                self._connection.let_go(packet_id)
             self._refuse(packet_id, qos, receipt.refused)
         elif receipt.commits:
             self._later(mqtt.hold(packet_id, qos), receipt.commits)
@@ -90,6 +96,8 @@ class Acknowledging:
             self._timed = None
             if error is None:
                 self._traffic.acknowledged.observe(self._clock.monotonic() - began)
+        if error is not None and pending.qos == 2:
+            self._connection.let_go(pending.packet_id)
         if mqtt.state is not LIVE:
             if pending.qos == 2:
                 mqtt.taken(pending.packet_id, failed=error is not None)

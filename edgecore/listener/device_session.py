@@ -307,12 +307,17 @@ class DeviceSession:
             self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, refused=str(error)))
             return
         receipt = self._router.publish(message, self._receiver)
-        if receipt.refused or not receipt.allowed:
+        if not receipt.allowed:
+            self.let_go(packet_id)
+        elif not receipt.refused:
+            receipt = Receipt(allowed=True, commits=(*receipt.commits, taken))
+        self._acknowledging.answer(packet_id, 2, receipt)
+
+    def let_go(self, packet_id: int) -> None:
+        """Forget a QoS 2 identifier: its message was not taken (acknowledging's Connection)."""
+        kept, session = self._sessions.kept, self._opening.session
+        if kept is not None and session is not None:
             kept.let_go(session, packet_id)
-            self._acknowledging.answer(packet_id, 2, receipt)
-        else:
-            commits = (*receipt.commits, taken)
-            self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, commits=commits))
 
     def not_stored(self, reason: str) -> None:
         """End the connection without an acknowledgement, so that a client of 3.1.1 sends again later."""
@@ -349,9 +354,12 @@ class DeviceSession:
         # At once for a session that is not kept; else the retained ones do not wait for the commit.
         self._when_kept(partial(self._mqtt.suback, packet.packet_id, codes))
         for options, code in zip(packet.filters, codes, strict=True):
-            if code <= 2:
-                subscribing.send_retained(options, identifier, is_new=options.topic_filter not in known)
-                known.add(options.topic_filter)
+            if code > 2:
+                continue
+            refusal = subscribing.send_retained(options, identifier, is_new=options.topic_filter not in known)
+            if refusal:
+                self._refusals.note("full", self._name(), refusal, self._clock.monotonic())
+            known.add(options.topic_filter)
 
     def _unsubscribe(self, packet: p.Unsubscribe) -> None:
         codes = [self._subscribing.unsubscribe(each) for each in packet.filters]
@@ -481,7 +489,8 @@ class DeviceSession:
     def taken_over(self) -> None:
         """End the session because its client connected anew."""
         if self._mqtt.state is WAITING:
-            self._mqtt.refuse(ReasonCode.SESSION_TAKEN_OVER, "the client connected anew")
+            # CONNACK knows no "session taken over" (5, 3.2.2.2).
+            self._mqtt.refuse(ReasonCode.UNSPECIFIED_ERROR, "the client connected anew")
         else:
             self._mqtt.taken_over()
         self._end()
@@ -529,11 +538,11 @@ class DeviceSession:
             return
         if self._stopping:
             kept.stop(session)
+        elif self._ways is not None:
+            kept.end(session, self._mqtt.expiry, lost=self._mqtt.will is not None)
         else:
-            expiry = (
-                session.expiry if self._ways is None else self._mqtt.expiry
-            )  # as DISCONNECT said, if accepted
-            kept.end(session, expiry, lost=self._mqtt.will is not None)
+            # It was never answered: where there was no session before, the client knows of none.
+            kept.end(session, session.expiry if self._opening.present else 0, lost=False)
 
     def _leave_nothing(self) -> None:
         """End everything with the connection: subscriptions, what others may get instead, the will."""
@@ -542,13 +551,16 @@ class DeviceSession:
         if isinstance(outbound, Outbound):
             for share, message, qos in outbound.unfinished():
                 self._router.reassign(share, message, qos)
-        if self._stopping:
-            return
         will, self._will = self._will, None
+        kept, key = self._sessions.kept, self._opening.will_key
+        if self._stopping:
+            if kept is not None and will is not None:
+                kept.wills.wait(key, self.principal, self.client_id, will)
+            return
         if will is not None and self._mqtt.will is not None:
             self._router.publish(will.message(self.principal, self._clock.now()))
-        if self._opening.will_key and self._sessions.kept is not None:
-            self._sessions.kept.drop_will(self._opening.will_key)
+        if kept is not None and key:
+            kept.wills.drop(key)
 
     def _name(self) -> str:
         return self._principal.id if self._principal else f"{self._peer} ({self._credential.label})"

@@ -12,6 +12,8 @@ from edgecore.mqtt.runs import MAX_PLAIN_PACKET
 
 # What a browser calls the page that a script came with (RFC 6454, 6.2), always in lower case.
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\sA-Z]+")
+# The highest max_in_flight. Beyond it a client is not slow but gone.
+MAX_IN_FLIGHT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class ListenerSettings:
         _within("max_packet_size", self.max_packet_size, MAX_PLAIN_PACKET, 268_435_460)
         _within("max_keep_alive", self.max_keep_alive, 0, 65_535)
         _within("receive_maximum", self.receive_maximum, 1, 65_535)
-        _within("max_in_flight", self.max_in_flight, 1, 1000)
+        _within("max_in_flight", self.max_in_flight, 1, MAX_IN_FLIGHT)
         _within("topic_aliases", self.topic_aliases, 0, 65_535)
         _within("max_session_expiry", self.max_session_expiry, 0, 0xFFFF_FFFE)
         # Each waiting message has a packet identifier of its own, as each in flight.

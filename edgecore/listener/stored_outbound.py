@@ -255,7 +255,10 @@ class StoredOutbound:
         ):
             self.give_way()
         if not self._pool.make_room(size):
-            raise RefusedError(f"kept messages on their way to clients take {self._pool.bytes} bytes on disk")
+            raise RefusedError(
+                f"a message of {size} bytes finds no room: listener.sessions_bytes is {self._pool.limit}, "
+                f"and what is on its way to clients takes {self._pool.bytes}"
+            )
 
     def give_way(self) -> None:
         """Drop the row that has waited longest (pool's Queue)."""

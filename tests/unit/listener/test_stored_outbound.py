@@ -349,7 +349,7 @@ def test_when_all_is_in_flight_nothing_more_is_taken():
     row = Client().kept(b"x").pool.bytes
     client = Client(pool=Pool(row)).attached().kept(b"1")
     client.take()
-    with pytest.raises(RefusedError, match="take"):
+    with pytest.raises(RefusedError, match="finds no room"):
         client.push(b"2")
     assert client.outbound.lost == {}
     assert client.pool.bytes == row
