@@ -144,7 +144,7 @@ class _HeldError(StoreError):
 def _directly(paths: Paths, act: Callable[[Devices], Awaitable[T]]) -> T:
     from edgecore.store import StoreLock
 
-    paths.state.mkdir(parents=True, exist_ok=True)
+    paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = StoreLock(paths.lock)
     try:
         lock.__enter__()
