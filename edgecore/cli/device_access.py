@@ -69,7 +69,7 @@ def ask_books(folder: Path | None, running: Callable[[Control], Answer], direct:
 def _directly(paths: Paths, act: Direct) -> Answer:
     from edgecore.store import StoreLock
 
-    paths.state.mkdir(parents=True, exist_ok=True)
+    paths.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = StoreLock(paths.lock)
     try:
         lock.__enter__()

@@ -108,19 +108,20 @@ def reports(folder: Path) -> dict[str, Report | None]:
 def prune(path: Path, keep: int, newest: str) -> None:
     """Delete the oldest damaged files until `keep` are left; never that named `newest`, never quietly."""
     older = [each for each in kept(path) if each.name != newest]
-    for each in older[: max(len(older) + 1 - keep, 0)]:
+    for each in older[: max(len(older) + bool(newest) - keep, 0)]:
         log.warning(
-            "%s is deleted, %d bytes: of the damaged files of %s only %d are kept",
+            "%s is deleted, %d bytes: of the damaged files of %s the newest %d are kept",
             each,
             each.lstat().st_size,
             path.name,
             keep,
         )
         for end in (*COMPANIONS, REPORT):
-            beside(each, end).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what cannot be deleted stays, and stops nobody
+                beside(each, end).unlink(missing_ok=True)
     for report in path.parent.glob(f"{_literal(path.name)}{DAMAGED}*{REPORT}"):
         if not report.with_name(report.name.removesuffix(REPORT)).exists():
-            report.unlink()  # of an exchange that ended before it began
+            report.unlink(missing_ok=True)  # of an exchange that ended before it began
 
 
 def sync_folder(folder: Path) -> None:

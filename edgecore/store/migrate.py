@@ -21,6 +21,12 @@ CREATE TABLE IF NOT EXISTS migrations (
   room TEXT NOT NULL, step INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (room, step)
 ) WITHOUT ROWID
 """
+# SQLite's integrity_check (seen with 3.40.1) takes the columns of a table WITHOUT ROWID in the order in which
+# they are stored, which is the key first: such a table, declared otherwise, would be damaged at every start.
+MISPLACED: Final = """
+SELECT t.name, c.name FROM pragma_table_list AS t, pragma_table_xinfo(t.name) AS c
+WHERE t.schema = 'main' AND t.wr AND c.pk AND c.pk != c.cid + 1
+"""
 NOTE: Final = "INSERT OR REPLACE INTO migrations (room, step, digest) VALUES (?, ?, ?)"
 
 
@@ -50,6 +56,11 @@ def _apply(connection: sqlite3.Connection, room: str, number: int, step: str, di
     for statement in statements(step):
         if not _is_made(connection, statement):
             connection.execute(statement)
+    for name, column in connection.execute(MISPLACED).fetchall():
+        raise StoreError(
+            f"database: table {name!r} WITHOUT ROWID has {column!r} of its key behind another column: "
+            "put the key's columns first, in the key's order"
+        )
     connection.execute(NOTE, (room, number, digest))
 
 

@@ -242,7 +242,7 @@ def _salvage(path: Path, known: Mapping[str, str] | None) -> Salvaged:
     target = aside.beside(path, aside.MAKING)
     size = path.stat().st_size
     keep = aside.KEPT
-    while keep > 1 and _room(path) < size:
+    while keep and _room(path) < size:  # the older ones were salvaged in their time
         keep -= 1
         aside.prune(path, keep, newest="")
     try:

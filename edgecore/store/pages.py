@@ -29,7 +29,8 @@ class Pages:
         self.log = Log()
         if log_file is not None:
             self.log = read_log(lambda offset, length: _read(log_file, offset, length), log_size, self.size)
-        self._stored = os.fstat(main).st_size // self.size
+        stored = os.fstat(main).st_size
+        self._stored, self._begun = stored // self.size, -(-stored // self.size)
         self.count = min(max(self._stored, self.log.size), MOST_PAGES)
         self.unread: set[int] = set()
 
@@ -42,8 +43,9 @@ class Pages:
         return None
 
     def is_cut(self) -> bool:
-        """Whether pages are missing at the end: each must be in the file or in its log."""
-        return any(number not in self.log.pages for number in range(self._stored + 1, self.log.size + 1))
+        """Whether pages are missing at the end: each must be in the file, and whole, or in its log."""
+        last = self.log.size or self._begun
+        return any(number not in self.log.pages for number in range(self._stored + 1, last + 1))
 
     def header(self) -> bytes:
         """The first 100 bytes, as SQLite sees them; fewer when there are not as many."""

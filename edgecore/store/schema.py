@@ -8,6 +8,7 @@ function, no query. The shape of the rows is then asked from the new table, not 
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ MOST_TABLES: Final = 100
 # A statement of ours has less than a thousand characters.
 LONGEST_SQL: Final = 10_000
 SEQUENCE: Final = "sqlite_sequence"
+
+# A default that is computed would be computed by every row that lacks its column.
+_LITERAL: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?|'([^']|'')*'|[xX]'[0-9A-Fa-f]*'|NULL")
 
 _NOTHING: Final = type(None)
 _ANY: Final[frozenset[type]] = frozenset({int, float, str, bytes, _NOTHING})
@@ -137,7 +141,7 @@ def _prefer_catalogue(schema: Schema, rows: Iterable[catalogue.Row]) -> None:
         del schema.roots[name], schema.statements[name]
     schema.whole = schema.whole or bool(proven)
     if migrate.NAME in schema.statements:
-        schema.statements[migrate.NAME] = migrate.TABLE.strip()  # of this, no copy is needed
+        schema.statements[migrate.NAME] = migrate.TABLE.lstrip()  # of this, no copy is needed
 
 
 def make_tables(connection: sqlite3.Connection, schema: Schema) -> list[Table]:
@@ -189,8 +193,8 @@ def quoted(name: str) -> str:
 def _shape(connection: sqlite3.Connection, name: str) -> Table | None:
     """How the table's rows look on disk; None when no row can be written to it as it was stored."""
     info = connection.execute(f"PRAGMA table_xinfo({quoted(name)})").fetchall()
-    if any(hidden for *_, hidden in info):
-        log.error("a damaged database has computed columns in %r: left out", name)
+    if any(hidden or not _LITERAL.fullmatch(default or "0") for _, _, _, _, default, _, hidden in info):
+        log.error("a damaged database has computed columns or defaults in %r: left out", name)
         return None
     listed = connection.execute(f"PRAGMA index_list({quoted(name)})").fetchall()
     (clustered,) = connection.execute(
@@ -218,10 +222,13 @@ def _clustered(
     types: list[frozenset[type]],
     by_key: str,
     indexes: tuple[Tree, ...],
-) -> Table:
+) -> Table | None:
     """A table WITHOUT ROWID: its key's columns come first, then the others."""
     order = connection.execute(f"PRAGMA index_xinfo({quoted(by_key)})").fetchall()
     keys = sum(key for *_, key in order)
+    if [cid for _, cid, *_ in order[:keys]] != list(range(keys)):
+        log.error("a damaged database has a key that is not in front in %r (see migrate.py): left out", name)
+        return None
     stored = [types[cid] - {_NOTHING} if key else types[cid] for _, cid, _, _, _, key in order]
     needed = [i for i, (_, cid, *_) in enumerate(order) if info[cid][3] and info[cid][4] is None]
     ordered = _is_ordered(order, stored)

@@ -7,6 +7,8 @@ Each frame's checksum goes on from the one written in the frame before, so what 
 Both look alike while only one transaction is concerned: a torn one was never acknowledged. With
 `synchronous=FULL` a transaction is written only after the one before it is on the disk. So a log is
 damaged when a whole transaction follows the one with the bad frame; else it ends before that, as for SQLite.
+It is damaged too when only what says that a frame is of this log went bad, the header or a frame's salts:
+SQLite would end there, and the chain of checksums proves the frames.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ class _Frame:
     size_after: int  # not 0 in the last frame of a transaction
     content: int  # its offset in the log
     good: bool
+    ends_it: bool = False  # for SQLite, although it is good
 
 
 @dataclass(slots=True)
@@ -67,7 +70,8 @@ def read_log(read: ReadAt, size: int, page_size: int) -> Log:
     """The log of `size` bytes that `read` reads, for a database with pages of `page_size`."""
     transactions = list(_transactions(read, size, page_size))
     torn = next((i for i, each in enumerate(transactions) if not each.whole), len(transactions))
-    damaged = torn + 1 < len(transactions)
+    known = (frame for transaction in transactions[:torn] for frame in transaction.frames)
+    damaged = torn + 1 < len(transactions) or any(frame.ends_it for frame in known)
     log = Log(damaged=damaged)
     for transaction in transactions if damaged else transactions[:torn]:
         log.size = transaction.size
@@ -87,10 +91,9 @@ def _learn(log: Log, frame: _Frame) -> None:
 
 def _transactions(read: ReadAt, size: int, page_size: int) -> Iterator[_Transaction]:
     """The transactions of the log, each ended by a good frame that commits."""
-    header_is_whole, frames = _frames(read, size, page_size)
     collected: list[_Frame] = []
-    whole = header_is_whole
-    for frame in frames:
+    whole = True
+    for frame in _frames(read, size, page_size):
         collected.append(frame)
         whole = whole and frame.good
         if frame.good and frame.size_after:
@@ -100,14 +103,14 @@ def _transactions(read: ReadAt, size: int, page_size: int) -> Iterator[_Transact
             collected, whole = [], True
 
 
-def _frames(read: ReadAt, size: int, page_size: int) -> tuple[bool, Iterator[_Frame]]:
+def _frames(read: ReadAt, size: int, page_size: int) -> Iterator[_Frame]:
     header = read(0, HEADER).ljust(HEADER, b"\0")
     magic, _, pages, _, salt1, salt2, *written = struct.unpack(">8I", header)
     order = MAGIC.get(magic, "<")
     whole = magic in MAGIC and pages == page_size and checksum(header[:24], (0, 0), order) == tuple(written)
     salts = (salt1, salt2) if whole else None
     count = (size - HEADER) // (FRAME_HEADER + page_size)
-    return whole, _checked(read, count, page_size, order, salts, (written[0], written[1]))
+    return _checked(read, count, page_size, order, salts, (written[0], written[1]))
 
 
 def _checked(
@@ -118,7 +121,7 @@ def _checked(
     Without a readable header the salts are those of the first frame whose checksum is right.
     """
     length = FRAME_HEADER + page_size
-    before_is_good = salts is not None
+    header_is_whole = before_is_good = salts is not None
     for number in range(count):
         offset = HEADER + number * length
         data = read(offset, length)
@@ -135,7 +138,8 @@ def _checked(
         if good and salts is None:
             salts = ours
         sums, before_is_good = written, good
-        yield _Frame(page, size_after, offset + FRAME_HEADER, good)
+        ends_it = not header_is_whole or ours != salts
+        yield _Frame(page, size_after, offset + FRAME_HEADER, good, ends_it)
 
 
 def _sums_of(data: bytes, sums: Sums, order: str) -> Sums:

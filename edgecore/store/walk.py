@@ -122,23 +122,23 @@ class Walk:
     def orphans(self, trees: Sequence[Tree]) -> Iterator[tuple[Tree, list[Row]]]:
         """The rows of pages that no tree leads to any more, where only one of `trees` can have held them.
 
-        A tree that lacks pages is asked first. A freelist that cannot be read may be why a page leads
-        nowhere: it was deleted, and only a tree with a gap may have it.
+        Of several, one that lacks pages. A freelist that cannot be read may be why nothing leads to a page:
+        it was deleted, and only a tree with a gap may have it.
         """
         lacking = [tree for tree in trees if tree.name in self.gaps]
-        candidates = lacking or (list(trees) if self._freelist_is_whole else [])
+        candidates = list(trees) if self._freelist_is_whole else lacking
         for number in range(1, self._pages.count + 1) if candidates else ():
             if self._states[number] != _UNSEEN or not self._may_be_of(candidates, number):
                 continue
             if (content := self._read(number)) is not None:
                 found = [(tree, rows) for tree in candidates if any(rows := self._fit(tree, content))]
-                if len(found) == 1:
-                    tree, rows = found[0]
-                    disputed = len(self.disputed)
+                wanting = [each for each in found if each[0] in lacking] if len(found) > 1 else found
+                if len(wanting) == 1:
+                    tree, rows = wanting[0]
+                    undisputed = len(self.disputed)
                     yield tree, self._claim(tree, _Taken(number, content, rows))
-                    del self.disputed[
-                        disputed:
-                    ]  # against a row that its tree leads to, a stray one has no say
+                    # Against a row that its tree leads to, a stray one has no say.
+                    del self.disputed[undisputed:]
 
     def _may_be_of(self, trees: list[Tree], number: int) -> bool:
         """Whether the page is worth parsing: most are not, when only one small table is looked for."""

@@ -42,6 +42,8 @@ PURE = {
     "edgecore.shadow.requests",
     "edgecore.shadow.reconcile",
     "edgecore.shadow.topics",
+    "edgecore.store.btree",
+    "edgecore.store.wal",
     "edgecore.lambdas.scheduling",
     "edgecore.lambdas.frames",
     "edgecore.uplink.mapping",

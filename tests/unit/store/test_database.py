@@ -165,8 +165,8 @@ async def test_a_path_that_cannot_be_opened_is_said(tmp_path):
             pass
 
 
-@pytest.mark.parametrize("where", [0, 4096])
-async def test_a_damaged_file_is_set_aside_and_reported(tmp_path, where):
+@pytest.mark.parametrize(("where", "salvaged"), [(0, {}), (4096, {"t": 100})])
+async def test_a_damaged_file_is_salvaged_set_aside_and_reported(tmp_path, where, salvaged):
     path = tmp_path / "core.db"
     async with Database(path, SMALL) as db:
         await durable(db.write(lambda c: c.execute("CREATE TABLE t (x INTEGER PRIMARY KEY, y BLOB)")))
@@ -176,7 +176,11 @@ async def test_a_damaged_file_is_set_aside_and_reported(tmp_path, where):
     path.write_bytes(content)
     async with Database(path, SMALL, ManualClock()) as db:
         assert db.status()["set_aside"] == ["core.db.damaged-20231114T221320Z"]
-        assert await db.read(lambda c: c.execute("SELECT count(*) FROM sqlite_master").fetchone()) == (0,)
+        assert db.status()["salvaged"] == {"core.db.damaged-20231114T221320Z": salvaged}
+        if salvaged:
+            assert await rows(db) == list(range(100))
+    async with Database(path, SMALL) as db:  # as long as it lies there
+        assert db.status()["salvaged"] == {"core.db.damaged-20231114T221320Z": salvaged}
     assert (tmp_path / "core.db.damaged-20231114T221320Z").read_bytes() == content
 
 

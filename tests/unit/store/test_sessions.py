@@ -254,7 +254,7 @@ async def test_a_row_that_can_be_no_message_is_named_and_the_others_are_read(tmp
         await store.open()
         await durable(store.insert(1, 5, 1, b"good", None)[1])
     with sqlite3.connect(tmp_path / "core.db") as damaged:
-        bad = [(2, -1, 5, 1, b""), (3, 1, 70_000, 1, b""), (4, 1, 5, 300, b""), (5, "?", 5, 1, b""), (-6, 1, 5, 1, b"")]  # fmt: skip
+        bad = [(2, -1, 5, 1, b""), (3, 1, 70_000, 1, b""), (4, 1, 5, 70_000, b""), (5, "?", 5, 1, b""), (-6, 1, 5, 1, b"")]  # fmt: skip
         damaged.executemany("INSERT INTO session_messages VALUES (?, ?, ?, ?, ?, NULL)", bad)
         damaged.execute("INSERT INTO session_incoming VALUES (1, ?), (1, ?)", (70_000, b"?"))
     damaged.close()
