@@ -47,7 +47,7 @@ class Crowd:
         return self.away + self.slow + self.new
 
     def _publisher(self, name):
-        streams = self.house.own[name] * 3 + self.house.kept[name]
+        streams = self.house.own[name] * 3 + self.house.kept[name] + self.house.outward[name]
         return Publisher(self.house.senders[f"pub{name}"], lambda: self._message(self.rng.choice(streams)))
 
     def _subscriber(self, client_id, version):
@@ -161,9 +161,9 @@ class Crowd:
                 self.house.law.fault("stalled", "the publishers are not acknowledged")
 
     def mark(self):
-        """Publish one message more on every stream that goes to sessions: what came before it must come first."""
+        """Publish one message more on every stream that is not retained: what came before it must come first."""
         for publisher, name in zip(self.publishers, VERSIONS, strict=True):
-            messages = [self._message(stream) for stream in self.house.own[name]]
+            messages = [self._message(stream) for stream in self.house.own[name] + self.house.outward[name]]
             publisher.publish(*messages)
             self.house.goals.update({stream: number for stream, number, _, _ in messages})
 
@@ -206,8 +206,12 @@ class Crowd:
 
     async def end(self):
         """Hang up everywhere and stop the broker; gives its exit code."""
+        await self.hang_up()
+        return await self.broker.stop()
+
+    async def hang_up(self):
+        """Close every connection without a word."""
         for client, _ in self._serving:
             await client.link.close()
         await asyncio.gather(*(task for _, task in self._serving), return_exceptions=True)
         self._serving.clear()
-        return await self.broker.stop()
