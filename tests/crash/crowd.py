@@ -72,14 +72,15 @@ class Crowd:
         await self.leave(self.away)
 
     async def connect_publishers(self):
-        """Connect the publishers, which send again what they owe."""
+        """Connect the publishers that are not connected, which send again what they owe."""
         for publisher in self.publishers:
-            await self._join(publisher, "pub")
+            if not self.is_up(publisher):
+                await self._join(publisher, "pub")
 
     async def connect_subscribers(self):
         """Connect whoever is not connected, and let all answer at once."""
         for subscriber in self.subscribers:
-            if not self._is_up(subscriber):
+            if not self.is_up(subscriber):
                 await self._join(subscriber, "sub")
             subscriber.hurry()
 
@@ -87,7 +88,7 @@ class Crowd:
         """Connect the slow subscribers, slow as they are, unless they are connected."""
         pause = self.rng.choice(PAUSES)
         for subscriber in self.slow:
-            if not self._is_up(subscriber):
+            if not self.is_up(subscriber):
                 most = self.rng.choice(RECEIVE_MAXIMUM)
                 await self._join(
                     subscriber, "sub", pause=lambda: self.rng.uniform(0, pause), receive_maximum=most
@@ -160,6 +161,11 @@ class Crowd:
             if within is None:
                 self.house.law.fault("stalled", "the publishers are not acknowledged")
 
+    async def taken(self):
+        """Wait until every subscriber has got all that was acknowledged so far, and has answered it."""
+        streams = self.house.streams.values()
+        await self._reached({stream: self.house.law.last_acked(stream) for stream in streams}, DRAINED)
+
     def mark(self):
         """Publish one message more on every stream that is not retained: what came before it must come first."""
         for publisher, name in zip(self.publishers, VERSIONS, strict=True):
@@ -172,18 +178,24 @@ class Crowd:
 
         Without `within` it is a fault when they have not got them after `patience` seconds.
         """
+        if await self._reached(self.house.goals, patience if within is None else within, self.publishers):
+            return
+        for each in self.subscribers if within is None else ():
+            if not each.drained.is_set():
+                behind = self.house.law.behind(each.client_id, self.house.goals)
+                text = f"{each.client_id} did not get {behind} of its streams to the end"
+                self.house.law.fault("stalled", text)
+
+    async def _reached(self, goals, within, publishers=()):
         for subscriber in self.subscribers:
-            subscriber.want(self.house.goals)
+            subscriber.want(goals)
         everyone = [each.drained.wait() for each in self.subscribers]
-        everyone += [publisher.settled.wait() for publisher in self.publishers]
+        everyone += [publisher.settled.wait() for publisher in publishers]
         try:
-            await asyncio.wait_for(asyncio.gather(*everyone), patience if within is None else within)
+            await asyncio.wait_for(asyncio.gather(*everyone), within)
         except TimeoutError:
-            for each in self.subscribers if within is None else ():
-                if not each.drained.is_set():
-                    behind = self.house.law.behind(each.client_id, self.house.goals)
-                    text = f"{each.client_id} did not get {behind} of its streams to the end"
-                    self.house.law.fault("stalled", text)
+            return False
+        return True
 
     # Connections
 
@@ -191,14 +203,15 @@ class Crowd:
         await client.connect(self.broker.door(role), **options)
         self._serving.append((client, asyncio.create_task(client.serve())))
 
-    def _is_up(self, client):
+    def is_up(self, client):
+        """Whether the client is connected."""
         return any(each is client and not task.done() for each, task in self._serving)
 
-    async def kill(self):
-        """Kill the broker, and see every connection end that it had."""
+    async def kill(self, *, complete=True):
+        """Kill the broker, and see every connection end. `complete`: that any was lost before is a fault."""
         self.broker.check()
         for client, task in self._serving:
-            if task.done():
+            if complete and task.done():
                 self.house.law.fault("stalled", f"{client.client_id} was disconnected")
         await self.broker.kill()
         await asyncio.wait_for(asyncio.gather(*(task for _, task in self._serving)), DRAINED)

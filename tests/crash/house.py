@@ -6,6 +6,8 @@ the house can be built again as it was at any moment: `play` what the journal ho
 
 from __future__ import annotations
 
+from collections import Counter
+
 from edgecore.mqtt.packets import V5, V311
 from tests.crash.law import Law, RetainedTopic, Stream
 from tests.crash.notes import FAILURE, ReceiverNotes, SenderNotes
@@ -68,7 +70,9 @@ class Sender:
         if flight is not None and outcome.reason < FAILURE:
             law.acked(flight.stream, flight.number)
         elif flight is not None:
-            law.fault("refused", f"{flight.stream.topic} {flight.number}: {outcome.reason:#04x}")
+            self._house.refused[self.client_id, outcome.reason] += 1
+            if not self._house.may_refuse:
+                law.fault("refused", f"{flight.stream.topic} {flight.number}: {outcome.reason:#04x}")
         if outcome.over is not None:
             kept = self._house.retained.get(outcome.over.stream.topic)
             if kept is not None:
@@ -145,12 +149,15 @@ class House:
     """All halves by client id, the streams, and the law. `journal(client_id, method, arguments)` is told all.
 
     `streams` go to sessions, `retained` says what may stand on the topics of `kept`; with `cloud` there are
-    `outward` streams, which go to the session CLOUD. `goals`: the number to reach, by stream.
+    `outward` streams, which go to the session CLOUD. `goals`: the number to reach, by stream. `refused` counts
+    refusals by client and reason; they are a fault unless it `may_refuse`.
     """
 
     def __init__(self, *, cloud=False, journal=lambda _client_id, _method, _arguments: None):
         self.law = Law()
         self.goals = {}
+        self.refused = Counter()
+        self.may_refuse = False
         self.own = {name: _streams("m", name) for name in VERSIONS}
         self.kept = {name: _streams("r", name) for name in VERSIONS}
         self.streams = {stream.topic: stream for each in self.own.values() for stream in each}

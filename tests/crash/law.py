@@ -131,6 +131,10 @@ class Law:
         """The highest number sent."""
         return self._sent[stream].last if stream in self._sent else 0
 
+    def last_acked(self, stream):
+        """The highest number acknowledged since the last `close`, or 0."""
+        return max(self._sent[stream].acked, default=0) if stream in self._sent else 0
+
     # What subscribers got
 
     def subscribed(self, session, streams):
