@@ -91,6 +91,8 @@ class DeviceClient:
     def _close(self) -> None:
         self._client.disconnect()
         self._client.loop(_STEP)
+        # Forgotten at once: paho closes its sockets only when nothing refers to the client.
+        del self._client
 
     def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> None:
         """Publish, and wait for the acknowledgement that `qos` brings. Raises NotAuthorizedError."""

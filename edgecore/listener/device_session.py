@@ -7,18 +7,19 @@ Plain PUBLISH packets at QoS 0 take the fast path (ways.py); everything else tak
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar, Final
 
-from edgecore.base.commit import when_all_done
-from edgecore.base.errors import NotAuthorizedError, RefusedError, RemoteProtocolError
+from edgecore.base.commit import Commit
+from edgecore.base.errors import RefusedError, RemoteProtocolError
 from edgecore.base.identity import Principal
 from edgecore.base.interfaces import Receipt, Receiver
 from edgecore.base.message import Message
 from edgecore.listener.acknowledging import Acknowledging
 from edgecore.listener.credential import Credential
 from edgecore.listener.door import Door
+from edgecore.listener.entering import Entering
 from edgecore.listener.kept_sessions import Opening
 from edgecore.listener.publishing import message_of, will_of
 from edgecore.listener.records import WillRecord
@@ -53,10 +54,9 @@ class DeviceSession:
         "_acknowledging",
         "_clock",
         "_credential",
-        "_early",
+        "_entering",
         "_finished",
         "_framer",
-        "_held",
         "_marked",
         "_mqtt",
         "_opening",
@@ -87,8 +87,7 @@ class DeviceSession:
         self._refusals = door.refusals
         self._turn = door.turn
         self._clock = door.clock
-        self._early: list[tuple[int, bytes]] | None = None  # what came behind a CONNECT not answered yet
-        self._held = False
+        self._entering: Entering | None = Entering(self, credential, door)
         self._mqtt = ServerSession(door.settings.session)
         self._acknowledging = Acknowledging(self._mqtt, self, self._traffic, self._clock)
         self._framer = Framer(MAX_CONNECT_BYTES, only=p.CONNECT)
@@ -112,6 +111,11 @@ class DeviceSession:
     def live(self) -> bool:
         """Whether CONNECT was accepted and nothing has ended the session."""
         return self._mqtt.state == LIVE
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, and nothing more can be said."""
+        return self._mqtt.state is OVER
 
     @property
     def connected(self) -> bool:
@@ -151,7 +155,7 @@ class DeviceSession:
             if self._ways is not None and mqtt.state is LIVE:
                 if 0 < framer.pending <= MAX_PLAIN_PACKET:
                     data = framer.take_back() + data
-                if not framer.pending and data[0] in RUN_BYTES:
+                if not framer.pending and data and data[0] in RUN_BYTES:
                     data = self._runs(self._ways, data, now)
             if data:
                 self._packets(data, now)
@@ -181,8 +185,8 @@ class DeviceSession:
             for first_byte, body in self._framer.feed(data):
                 packets += 1
                 publishes += _FIRST_PUBLISH <= first_byte < _AFTER_PUBLISH
-                if self._early is not None:
-                    self._early.append((first_byte, body))
+                if self._entering is not None and self._entering.waiting:
+                    self._entering.put_off(first_byte, body)
                     continue
                 self._packet(first_byte, body)
                 if mqtt.state is OVER:
@@ -213,39 +217,14 @@ class DeviceSession:
     def _connect(self, packet: p.Connect) -> None:
         found = objection(packet)
         if found is not None:
-            self._refuse(*found)
+            self.refuse(*found)
             return
         self._framer.only = None
-        self._early = []
-        self._credential.identify(packet, partial(self._identified, packet))
-        if self._early is not None:
-            self._held = True  # whose it is, or what it goes on with, will be known later: no more until then
-            self._wire.hold_reading(hold=True)
+        assert self._entering is not None
+        self._entering.begin(packet)
 
-    def _identified(self, packet: p.Connect, found: Principal | NotAuthorizedError) -> None:
-        """Go on with CONNECT, now that it is known whose it is."""
-        if self._mqtt.state is OVER:
-            return
-        try:
-            if isinstance(found, NotAuthorizedError):
-                raise found
-            self._check_will(found, packet.will)
-            self._enter(packet, found)
-        except NotAuthorizedError as error:
-            self._refuse(ReasonCode.NOT_AUTHORIZED, str(error))
-            self._catch_up()
-        except RefusedError as error:
-            self._refuse(ReasonCode.QUOTA_EXCEEDED, str(error))
-            self._catch_up()
-
-    def _check_will(self, principal: Principal, will: p.Will | None) -> None:
-        if will is not None and not self._router.plan_for(principal, will.topic).allowed:
-            raise NotAuthorizedError(
-                f"{principal} may not publish its will on {will.topic!r}: no route allows it"
-            )
-
-    def _enter(self, packet: p.Connect, principal: Principal) -> None:
-        """Take the client in, in place of an earlier connection of its own. Raises RefusedError."""
+    def come_in(self, packet: p.Connect, principal: Principal) -> Sequence[Commit]:
+        """Be that client, in place of an earlier connection of its own (entering's Connection)."""
         crowd = self._sessions.devices
         most = self._settings.max_connections_per_device
         if crowd.count(principal.id) >= most and not self._sessions.holds(principal, packet.client_id):
@@ -267,21 +246,11 @@ class DeviceSession:
                 expiry=granted_expiry(packet, self._settings.max_session_expiry),
                 will=will_of(packet.will),
             )
-        when_all_done(self._opening.commits, partial(self._opened, packet))
+        return self._opening.commits
 
-    def _opened(self, packet: p.Connect, error: Exception | None) -> None:
-        """Answer CONNECT, now that what it goes on with is durable."""
-        if self._mqtt.state is OVER:
-            return
-        if error is not None:
-            self._refuse(ReasonCode.SERVER_UNAVAILABLE, str(error))
-        elif not self._credential.admits(self.principal):
-            self._refuse(ReasonCode.NOT_AUTHORIZED, "the device is no longer admitted")
-        else:
-            self._accept(packet)
-        self._catch_up()
-
-    def _accept(self, packet: p.Connect) -> None:
+    def accept(self, packet: p.Connect) -> None:
+        """Answer CONNECT: all that it goes on with is durable (entering's Connection)."""
+        self._entering = None
         session = self._opening.session
         if session is None:
             self._mqtt.accept(packet, self.client_id)
@@ -293,19 +262,17 @@ class DeviceSession:
             self._router.invalidate()
             self._mark()
         self._will = will_of(packet.will)
-        self._ways = Ways(self._router, self.principal, self._receiver, packet.version, self._mqtt)
+        self._ways = Ways(
+            self._router, self.principal, self._receiver, packet.version, self._mqtt, self._acknowledging
+        )
 
-    def _refuse(self, reason_code: ReasonCode, text: str) -> None:
+    def refuse(self, reason_code: ReasonCode, text: str) -> None:
+        """Answer CONNECT with a failure (entering's Connection)."""
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())
         self._mqtt.refuse(reason_code, text)
 
-    def _catch_up(self) -> None:
-        """Deal with the packets that came behind CONNECT, now that it is answered."""
-        early, self._early = self._early or [], None
-        if not self._held:
-            return  # it was answered at once: the packets are still on their way here
-        self._held = False
-        self._wire.hold_reading(hold=False)
+    def catch_up(self, early: Sequence[tuple[int, bytes]]) -> None:
+        """Deal with the packets that came behind CONNECT, now that it is answered (entering's Connection)."""
         try:
             for first_byte, body in early:
                 if self._mqtt.state is OVER:
@@ -443,12 +410,8 @@ class DeviceSession:
         elif mqtt.unsent > FLUSH_AT:
             self._write()
 
-    def run_room(self, run: AckedRun) -> int:
-        """How many packets of a QoS 1 run may be forwarded here now."""
-        return self._mqtt.run_room(run)
-
     def forward_acked(self, frames: bytes, run: AckedRun) -> None:
-        """Take a run of QoS 1 packets that there is room for."""
+        """Take a run of QoS 1 packets as another session of the same version sent them."""
         self._mqtt.forward_acked(frames, run)
         self._mark()
 

@@ -21,10 +21,12 @@ from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.identity import Principal
+from edgecore.listener.bodies import is_row
 from edgecore.listener.crowd import Crowd
+from edgecore.listener.pool import Pool
 from edgecore.listener.records import VERSION, SessionRecord, WillRecord, decode_session, encode_session
 from edgecore.listener.settings import ListenerSettings
-from edgecore.listener.stored_outbound import Bounds, Pool
+from edgecore.listener.shelf import Bounds
 from edgecore.listener.stored_session import Connection, StoredSession
 from edgecore.mqtt.inbound import Inbound
 from edgecore.router import Router
@@ -256,12 +258,7 @@ class KeptSessions:
                 by_key[key] = self._restore(key, record, incoming.get(key, []))
             else:
                 self._restore_will(key, record)
-        for row in loaded.messages:
-            if row.session in by_key:
-                by_key[row.session].outbound.restore(row)
-        nobodys = [row.id for row in loaded.messages if row.session not in by_key]
-        if nobodys:
-            self._store.erase(nobodys)
+        self._restore_messages(loaded, by_key, records)
         for key, _ in loaded.sessions:
             if key != AGE_KEY and key not in records:
                 self._store.discard(key, ())
@@ -284,6 +281,22 @@ class KeptSessions:
             delay = max(record.will.delay, WILL_GRACE) if was_connected else record.will.delay - away
             session.will_at = now + max(0.0, delay)
         return session
+
+    def _restore_messages(
+        self, loaded: Loaded, by_key: dict[int, StoredSession], records: dict[int, SessionRecord]
+    ) -> None:
+        """Give each session its messages; those of nobody go."""
+        nobodys = list(loaded.messages.unusable)
+        for row in loaded.messages:
+            session = by_key.get(row.session)
+            if session is None or not is_row(row.packet_id, row.flags):
+                nobodys.append(row.id)
+                continue
+            record = records[row.session]
+            # While it was connected anything may have been sent; the disk does not know of each.
+            session.outbound.restore(row, sent=record.ended is None or row.id <= record.sent_to)
+        if nobodys:
+            self._store.erase(nobodys)
 
     def _restore_will(self, key: int, record: SessionRecord) -> None:
         principal = Principal(*record.principal)

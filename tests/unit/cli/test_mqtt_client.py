@@ -21,7 +21,6 @@ from edgecore.cli.mqtt_client import DeviceClient
 from edgecore.cli.options import credentials_of
 from edgecore.listener import ListenerService, ListenerSettings, TlsFiles
 from edgecore.listener.pki import CertificateAuthority
-from edgecore.listener.registry import fingerprint_of
 from edgecore.router import Router
 
 DEVICES = {"gate": DeviceSpec("gate", "gate")}
@@ -51,7 +50,7 @@ class Door:
         self.known = {}
         for name in ("gate", "stray"):
             issued = authority.issue_device(name)
-            self.known[fingerprint_of(issued.certificate)] = name
+            self.known[issued.fingerprint] = name
             for part, content in (("cert", issued.certificate), ("key", issued.key)):
                 (folder / f"{name}.{part}.pem").write_bytes(content)
         (folder / "ca.pem").write_bytes(authority.certificate)
@@ -60,7 +59,7 @@ class Door:
         self.router.set_rows(ROWS, DEVICES)
         self.router.attach("cloud", self.cloud)
         tls = TlsFiles(folder / "pki" / "ca.pem", certificate, key)
-        settings = ListenerSettings(host="127.0.0.1", port=0)
+        settings = ListenerSettings("127.0.0.1", 0, websocket=False)
         self.service = ListenerService(settings, self.router, self, DEVICES.get, tls, SystemClock())
         self.port = 0
         self._ready = threading.Event()

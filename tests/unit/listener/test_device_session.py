@@ -491,6 +491,16 @@ def test_more_in_flight_than_was_announced_ends_one_session_by_name(make_house):
     assert not two.wire.finished
 
 
+def test_as_much_in_flight_as_was_announced_is_taken_whatever_its_qos(make_house):
+    house = make_house(receive_maximum=3)
+    house.routes(Row(("device:*",), ("t/#",), ("cloud",)))
+    house.router.attach("cloud", Port())
+    one = house.device("one")
+    one.send(*(p.Publish("t/a", b"", qos, packet_id=each) for each, qos in ((1, 2), (2, 2), (3, 1))))
+    assert one.receive() == []
+    assert not one.wire.finished
+
+
 def test_the_bytes_queued_for_one_session_are_bounded_oldest_first(make_house):
     house = make_house(max_in_flight=1, max_queued_bytes=2_000)
     one, two, three = (house.device(each) for each in ("one", "two", "three"))

@@ -3,6 +3,7 @@
 import pytest
 
 from edgecore.base.group import Row
+from edgecore.base.identity import CORE
 from edgecore.mqtt import packets as p
 from edgecore.mqtt import properties as pr
 from edgecore.mqtt.packets import V5, V311
@@ -160,6 +161,47 @@ def test_pubcomp_waits_for_the_commit_that_frees_the_identifier(keeping):
     assert two.receive() == []
     keeping.committing = True
     assert two.receive() == [p.PubComp(9)]
+
+
+def reconnecting(house, *packets, name="two"):
+    """A client that sends behind its CONNECT without waiting for the answer (5, 3.1.4)."""
+    device = house.peer(lambda wire: house.session(name))
+    expiry = PropertyMap({pr.SESSION_EXPIRY_INTERVAL: 3600})
+    device.send(p.Connect(name, clean_start=False, properties=expiry), *packets)
+    return device
+
+
+def test_a_pubrel_that_is_repeated_on_the_next_connection_is_answered_there(keeping):
+    two = keeping.kept_device("two")
+    send(keeping, b"1", qos=2, packet_id=9, device=two)
+    keeping.committing = False
+    two.subscribe()  # begins the turn's changes, which are told of before its deletions
+    two.send(p.PubRel(9))
+    two.session.lost()
+    again = reconnecting(keeping, p.PubRel(9))
+    keeping.committing = True
+    connack, *answers = again.receive()
+    assert connack.session_present
+    assert [each.packet_id for each in answers if isinstance(each, p.PubComp)] == [9]
+
+
+def test_a_publish_that_is_repeated_on_the_next_connection_is_answered_there(keeping):
+    class Port:
+        principal = CORE
+
+        def deliver(self, message, qos, retain):
+            return keeping.database.write(lambda connection: None)
+
+    keeping.routes(Row(("device:*",), ("t/#",), ("cloud",)))
+    keeping.router.attach("cloud", Port())
+    two = keeping.kept_device("two")
+    keeping.committing = False
+    two.send(p.Publish("t/a", b"1", 2, packet_id=9))
+    two.session.lost()
+    again = reconnecting(keeping, p.Publish("t/a", b"1", 2, dup=True, packet_id=9))
+    keeping.committing = True
+    assert again.receive()[1:] == [p.PubRec(9)]
+    assert keeping.router.published == 1
 
 
 def test_subscriptions_are_acknowledged_when_they_are_durable(keeping):
