@@ -14,6 +14,7 @@ test: $(VENV)/.installed         ## every test, with coverage
 
 test-long: $(VENV)/.installed    ## proofs of durability in their long form; goes on where it stopped
 	$(BIN)/python -m tests.crash kill --rounds 1000 $(ARGS)
+	$(BIN)/python -m tests.crash cuts --cuts 500 $(ARGS)
 	$(BIN)/python -m tests.crash order --messages 100000 $(ARGS)
 
 check: $(VENV)/.installed        ## lint, format, types

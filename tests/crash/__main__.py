@@ -2,6 +2,7 @@
 
     python -m tests.crash kill --rounds 1000 --seed 1 [--broker mosquitto]
     python -m tests.crash order --messages 100000
+    python -m tests.crash cuts --cuts 500
 
 A run that was stopped is taken up where its record ends; the exit code is 1 when the law was broken.
 """
@@ -18,7 +19,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from tests.crash import one_by_one, strace
+from tests.crash import one_by_one, power, strace
 from tests.crash.brokers import Edgecore, Mosquitto
 from tests.crash.law import FAULTS
 from tests.crash.record import Record, totals
@@ -26,6 +27,8 @@ from tests.crash.rounds import Rounds
 
 # Messages of one run under strace: its trace is some 40 MB.
 ORDER_RUN = 1000
+# Cuts of one recording.
+CUTS_PER_RECORDING = 50
 BROKERS = {
     "edgecore": Edgecore,
     "mosquitto": Mosquitto,
@@ -49,10 +52,7 @@ async def kill(options):
         broken = broken or bool(report.verdict.broken)
         record.add(report.record(), options.rounds)
     await rounds.end()
-    if broken:
-        print(f"the broker's folder is kept: {folder}", file=sys.stderr)
-    else:
-        shutil.rmtree(folder)
+    _keep_or_remove(folder, broken)
     return record.rows
 
 
@@ -72,6 +72,42 @@ async def order(options):
     return record.rows
 
 
+async def cuts(options):
+    """Power cuts by replay. Gives the rows."""
+    if strace.why_not():
+        raise SystemExit(strace.why_not())
+    record = Record(options.record, {"what": "cuts", "seed": options.seed})
+    while record.next < options.cuts:
+        # Each recording has its seed; one that was interrupted is made again for what is left of it.
+        number, done = divmod(record.next, CUTS_PER_RECORDING)
+        folder = Path(tempfile.mkdtemp(prefix="edgecore-cuts-"))
+        broken = False
+        recording = await power.record(folder / "recording", f"{options.seed}/{number}")
+        left = min(CUTS_PER_RECORDING - done, options.cuts - record.next)
+        async for cut in power.cut_and_verify(
+            recording, f"{options.seed}/{record.next}", left, folder / "cut"
+        ):
+            broken = broken or bool(cut.verdict.broken)
+            row = {
+                "number": record.next,
+                "cut": 1,
+                "at": f"line {cut.line}",
+                "mode": cut.mode,
+                "unsynced": cut.pending,
+            }
+            row |= {**cut.verdict.counts, "seconds": round(cut.seconds, 2)}
+            record.add(row | ({"examples": cut.verdict.examples} if broken else {}), options.cuts)
+        _keep_or_remove(folder, broken)
+    return record.rows
+
+
+def _keep_or_remove(folder, broken):
+    if broken:
+        print(f"the core's folder is kept: {folder}", file=sys.stderr)
+    else:
+        shutil.rmtree(folder)
+
+
 def main():
     """Run what was asked for, print its totals, say by the exit code whether the law held."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__.splitlines()[0])
@@ -86,6 +122,9 @@ def main():
     orders = verbs.add_parser("order", parents=[common], help=order.__doc__.splitlines()[0])
     orders.add_argument("--messages", type=int, default=100_000)
     orders.set_defaults(run=order)
+    powers = verbs.add_parser("cuts", parents=[common], help=cuts.__doc__.splitlines()[0])
+    powers.add_argument("--cuts", type=int, default=500)
+    powers.set_defaults(run=cuts)
     options = parser.parse_args()
     total = totals(asyncio.run(options.run(options)))
     print(json.dumps(dict(sorted(total.items())), indent=2))

@@ -37,6 +37,11 @@ name = "crash"
 from = "device:pub"
 topic = ["m/#", "r/#"]
 to = "device:sub"
+
+[[routes]]
+from = "device:pub"
+topic = "c/#"
+to = "cloud"
 """
 # Bounds that no round reaches: what a bound drops is not lost by a crash.
 SETTINGS = """
@@ -47,6 +52,11 @@ max_queued_bytes = "1GiB"
 session_records = 60000
 session_bytes = "1GiB"
 sessions_bytes = "8GiB"
+
+[uplink]
+aws_limits = false
+reconnect_min = "100ms"
+reconnect_max = "1s"
 """
 # Debian's own file says `persistence true` and leaves the interval at its default of 1,800 s. The limits of
 # queues are lifted, as for edgecore.
@@ -144,7 +154,8 @@ class Edgecore:
         """Kill it `after` seconds from its start, ready or not. Not `under` anything."""
         await self._launch()
         self.pid = self._child.pid
-        await asyncio.wait([asyncio.create_task(self._child.ended())], timeout=after)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._child.ended(), after)
         await self.kill()
 
     async def kill(self):
@@ -196,6 +207,9 @@ class Mosquitto:
 
     async def prepare(self):
         """Make certificates and the configuration."""
+        await asyncio.to_thread(self._prepare)
+
+    def _prepare(self):
         pki, state = self.folder / "pki", self.folder / "state"
         state.mkdir(parents=True)
         now = dt.datetime.now(dt.UTC)

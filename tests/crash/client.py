@@ -66,16 +66,23 @@ class Link:
                 reader, writer = await asyncio.open_connection(
                     door.host, door.port, ssl=door.context, server_hostname="localhost"
                 )
-                link = cls(reader, writer, connect.version)
-                link.send(connect)
-                link._early += await link.read()
         except OSError as error:
             raise ConnectionLostError(str(error)) from error
-        link.connack = link._early.popleft()
-        if not isinstance(link.connack, p.ConnAck) or link.connack.reason_code:
+        link = cls(reader, writer, connect.version)
+        try:
+            await link._greet(connect)
+        except BaseException:
             await link.close()
-            raise RefusedError(f"{connect.client_id}: {link.connack}")
+            raise
         return link
+
+    async def _greet(self, connect):
+        self.send(connect)
+        async with asyncio.timeout(WITHIN):
+            self._early += await self.read()
+        self.connack = self._early.popleft()
+        if not isinstance(self.connack, p.ConnAck) or self.connack.reason_code:
+            raise RefusedError(f"{connect.client_id}: {self.connack}")
 
     def send(self, *packets):
         """Send packets, all of a turn in one write; that they cannot be sent is noticed by `read`."""

@@ -47,7 +47,7 @@ class Crowd:
         return self.away + self.slow + self.new
 
     def _publisher(self, name):
-        streams = self.house.own[name] * 3 + self.house.kept[name]
+        streams = self.house.own[name] * 3 + self.house.kept[name] + self.house.outward[name]
         return Publisher(self.house.senders[f"pub{name}"], lambda: self._message(self.rng.choice(streams)))
 
     def _subscriber(self, client_id, version):
@@ -72,14 +72,15 @@ class Crowd:
         await self.leave(self.away)
 
     async def connect_publishers(self):
-        """Connect the publishers, which send again what they owe."""
+        """Connect the publishers that are not connected, which send again what they owe."""
         for publisher in self.publishers:
-            await self._join(publisher, "pub")
+            if not self.is_up(publisher):
+                await self._join(publisher, "pub")
 
     async def connect_subscribers(self):
         """Connect whoever is not connected, and let all answer at once."""
         for subscriber in self.subscribers:
-            if not self._is_up(subscriber):
+            if not self.is_up(subscriber):
                 await self._join(subscriber, "sub")
             subscriber.hurry()
 
@@ -87,7 +88,7 @@ class Crowd:
         """Connect the slow subscribers, slow as they are, unless they are connected."""
         pause = self.rng.choice(PAUSES)
         for subscriber in self.slow:
-            if not self._is_up(subscriber):
+            if not self.is_up(subscriber):
                 most = self.rng.choice(RECEIVE_MAXIMUM)
                 await self._join(
                     subscriber, "sub", pause=lambda: self.rng.uniform(0, pause), receive_maximum=most
@@ -160,10 +161,15 @@ class Crowd:
             if within is None:
                 self.house.law.fault("stalled", "the publishers are not acknowledged")
 
+    async def taken(self):
+        """Wait until every subscriber has got all that was acknowledged so far, and has answered it."""
+        streams = self.house.streams.values()
+        await self._reached({stream: self.house.law.last_acked(stream) for stream in streams}, DRAINED)
+
     def mark(self):
-        """Publish one message more on every stream that goes to sessions: what came before it must come first."""
+        """Publish one message more on every stream that is not retained: what came before it must come first."""
         for publisher, name in zip(self.publishers, VERSIONS, strict=True):
-            messages = [self._message(stream) for stream in self.house.own[name]]
+            messages = [self._message(stream) for stream in self.house.own[name] + self.house.outward[name]]
             publisher.publish(*messages)
             self.house.goals.update({stream: number for stream, number, _, _ in messages})
 
@@ -172,18 +178,24 @@ class Crowd:
 
         Without `within` it is a fault when they have not got them after `patience` seconds.
         """
+        if await self._reached(self.house.goals, patience if within is None else within, self.publishers):
+            return
+        for each in self.subscribers if within is None else ():
+            if not each.drained.is_set():
+                behind = self.house.law.behind(each.client_id, self.house.goals)
+                text = f"{each.client_id} did not get {behind} of its streams to the end"
+                self.house.law.fault("stalled", text)
+
+    async def _reached(self, goals, within, publishers=()):
         for subscriber in self.subscribers:
-            subscriber.want(self.house.goals)
+            subscriber.want(goals)
         everyone = [each.drained.wait() for each in self.subscribers]
-        everyone += [publisher.settled.wait() for publisher in self.publishers]
+        everyone += [publisher.settled.wait() for publisher in publishers]
         try:
-            await asyncio.wait_for(asyncio.gather(*everyone), patience if within is None else within)
+            await asyncio.wait_for(asyncio.gather(*everyone), within)
         except TimeoutError:
-            for each in self.subscribers if within is None else ():
-                if not each.drained.is_set():
-                    behind = self.house.law.behind(each.client_id, self.house.goals)
-                    text = f"{each.client_id} did not get {behind} of its streams to the end"
-                    self.house.law.fault("stalled", text)
+            return False
+        return True
 
     # Connections
 
@@ -191,14 +203,15 @@ class Crowd:
         await client.connect(self.broker.door(role), **options)
         self._serving.append((client, asyncio.create_task(client.serve())))
 
-    def _is_up(self, client):
+    def is_up(self, client):
+        """Whether the client is connected."""
         return any(each is client and not task.done() for each, task in self._serving)
 
-    async def kill(self):
-        """Kill the broker, and see every connection end that it had."""
+    async def kill(self, *, complete=True):
+        """Kill the broker, and see every connection end. `complete`: that any was lost before is a fault."""
         self.broker.check()
         for client, task in self._serving:
-            if task.done():
+            if complete and task.done():
                 self.house.law.fault("stalled", f"{client.client_id} was disconnected")
         await self.broker.kill()
         await asyncio.wait_for(asyncio.gather(*(task for _, task in self._serving)), DRAINED)
@@ -206,8 +219,12 @@ class Crowd:
 
     async def end(self):
         """Hang up everywhere and stop the broker; gives its exit code."""
+        await self.hang_up()
+        return await self.broker.stop()
+
+    async def hang_up(self):
+        """Close every connection without a word."""
         for client, _ in self._serving:
             await client.link.close()
         await asyncio.gather(*(task for _, task in self._serving), return_exceptions=True)
         self._serving.clear()
-        return await self.broker.stop()

@@ -6,12 +6,16 @@ the house can be built again as it was at any moment: `play` what the journal ho
 
 from __future__ import annotations
 
+from collections import Counter
+
 from edgecore.mqtt.packets import V5, V311
 from tests.crash.law import Law, RetainedTopic, Stream
 from tests.crash.notes import FAILURE, ReceiverNotes, SenderNotes
 
 VERSIONS = {"3": V311, "5": V5}
 TOPICS_PER_STREAM = 2
+# Whoever subscribes at the cloud, under this name.
+CLOUD = "cloud"
 
 
 def payload_of(number, size):
@@ -66,7 +70,9 @@ class Sender:
         if flight is not None and outcome.reason < FAILURE:
             law.acked(flight.stream, flight.number)
         elif flight is not None:
-            law.fault("refused", f"{flight.stream.topic} {flight.number}: {outcome.reason:#04x}")
+            self._house.refused[self.client_id, outcome.reason] += 1
+            if not self._house.may_refuse:
+                law.fault("refused", f"{flight.stream.topic} {flight.number}: {outcome.reason:#04x}")
         if outcome.over is not None:
             kept = self._house.retained.get(outcome.over.stream.topic)
             if kept is not None:
@@ -86,6 +92,7 @@ class Receiver:
     def joined(self, present):
         """CONNACK came, with that session present; gives whether to subscribe."""
         self._house.note(self.client_id, "joined", present)
+        self._house.law.reconnected(self.client_id)
         if not present:
             if self.known:
                 self._house.law.fault("session_lost", f"of the subscriber {self.client_id}")
@@ -141,17 +148,21 @@ class Mourned:
 class House:
     """All halves by client id, the streams, and the law. `journal(client_id, method, arguments)` is told all.
 
-    `streams` go to sessions, `retained` says what may stand on the topics of `kept`. `goals`: the number
-    that every session must reach, by stream.
+    `streams` go to sessions, `retained` says what may stand on the topics of `kept`; with `cloud` there are
+    `outward` streams, which go to the session CLOUD. `goals`: the number to reach, by stream. `refused` counts
+    refusals by client and reason; they are a fault unless it `may_refuse`.
     """
 
-    def __init__(self, journal=lambda _client_id, _method, _arguments: None):
+    def __init__(self, *, cloud=False, journal=lambda _client_id, _method, _arguments: None):
         self.law = Law()
         self.goals = {}
+        self.refused = Counter()
+        self.may_refuse = False
         self.own = {name: _streams("m", name) for name in VERSIONS}
         self.kept = {name: _streams("r", name) for name in VERSIONS}
         self.streams = {stream.topic: stream for each in self.own.values() for stream in each}
         self.retained = {stream.topic: RetainedTopic() for each in self.kept.values() for stream in each}
+        self.outward = {name: [Stream(f"c/{name}", 1, loose=True)] if cloud else [] for name in VERSIONS}
         wills = {name: Stream(f"m/{name}/will", 1) for name in VERSIONS}
         self.streams.update({stream.topic: stream for stream in wills.values()})
         self.senders = {f"pub{name}": Sender(self, f"pub{name}", v) for name, v in VERSIONS.items()}
@@ -163,6 +174,7 @@ class House:
             for name, version in VERSIONS.items():
                 self.receiver(f"{role}{name}", version)
         self._journal = journal
+        self.law.subscribed(CLOUD, [stream for each in self.outward.values() for stream in each])
 
     def note(self, client_id, method, *arguments):
         """Write down what happens to a client."""

@@ -105,12 +105,14 @@ class Naming:
 class Disk:
     """A folder at `root`, from its synced beginning (path -> bytes) on. Paths are relative to it.
 
-    `ignore(path)`: what is not to be rebuilt, nor understood.
+    `ignore(path)`: what is not to be rebuilt, nor understood. `honest`: it does what a sync asks for; one that
+    is not shows that the tests can fail.
     """
 
-    def __init__(self, root, base, ignore=lambda _path: False):
+    def __init__(self, root, base, ignore=lambda _path: False, *, honest=True):
         self._root = root.rstrip("/") + "/"
         self._ignore = ignore
+        self._honest = honest
         self._names = {path: File(bytearray(data), [], len(data)) for path, data in base.items()}
         self._durable = dict(self._names)
         self._namings = []
@@ -130,7 +132,7 @@ class Disk:
 
     def leave(self, call):
         """A call returned. Only syncs matter then."""
-        if call.name not in ("fsync", "fdatasync") or call.result != 0:
+        if call.name not in ("fsync", "fdatasync") or call.result != 0 or not self._honest:
             return
         path = self._inside(descriptor(call.args[0])[1])
         if path is None:
@@ -309,9 +311,9 @@ class Disk:
 
     def after_a_cut(self, rng, mode):
         """The files as a disk may hold them when the power fails now: path -> bytes."""
+        files = {*self._names.values(), *self._durable.values(), *(each.file for each in self._namings)}
         changes = sorted(
-            (change for file in {*self._names.values(), *self._durable.values()} for change in file.pending),
-            key=lambda change: change.begun,
+            (change for file in files - {None} for change in file.pending), key=lambda change: change.begun
         )
         keep = _choose(rng, mode, changes + self._namings)
         names = dict(self._durable)
@@ -352,6 +354,12 @@ def sectors(offset, data):
         end = min(len(data), begin + SECTOR - (offset + begin) % SECTOR)
         yield offset + begin, data[begin:end]
         begin = end
+
+
+def about(calls, root):
+    """Those of the calls that name something in the folder: between the others nothing happens to it."""
+    name = "".join(f"\\x{byte:02x}" for byte in root.encode())
+    return [call for call in calls if name in call.shown or any(name in arg for arg in call.args)]
 
 
 class Replay:

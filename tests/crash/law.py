@@ -6,7 +6,7 @@ stream into one session. What the law forbids:
 - lost: acknowledged (PUBACK, or PUBREC at QoS 2) and never arrived;
 - duplicated: arrived twice at QoS 2;
 - disordered: a first arrival after that of a later number (5, 4.6);
-- unmarked: a further arrival at QoS 1 without DUP that the publisher did not cause by sending again;
+- repeated: a further arrival at QoS 1 on one connection that the publisher did not cause by sending again;
 - alien: arrived and never sent;
 - session_lost: a session that was to be kept was not there (5, 3.1.2.4);
 - reused: a packet identifier given to another message before it was free (5, 2.2.1);
@@ -15,7 +15,8 @@ stream into one session. What the law forbids:
 - complaint: an error in the broker's own log, or a file that it set aside; not_started: it did not start;
 - device_lost: a device whose making was reported and that is not known.
 
-Arrivals again at QoS 1 are MQTT's own price and are only counted. Numbers that the publisher gave up,
+Arrivals again at QoS 1 after a connection was lost are MQTT's own price and are only counted (`unmarked`: those
+among them without DUP, where the broker did not know any more that it had sent the message). Numbers that the publisher gave up,
 because its own session was lost, may arrive or not.
 """
 
@@ -28,7 +29,7 @@ FAULTS = (
     "lost",
     "duplicated",
     "disordered",
-    "unmarked",
+    "repeated",
     "alien",
     "session_lost",
     "reused",
@@ -45,10 +46,11 @@ MAX_EXAMPLES = 20
 
 @dataclass(frozen=True)
 class Stream:
-    """One topic with one publisher and one QoS."""
+    """One topic with one publisher and one QoS. `loose`: towards the cloud, at least once in any order."""
 
     topic: str
     qos: int
+    loose: bool = False
 
 
 @dataclass
@@ -91,7 +93,7 @@ class _Line:
     start: int = 0
     high: int = 0
     missing: set[int] = field(default_factory=set)
-    plain: Counter = field(default_factory=Counter)  # arrivals without DUP, by number
+    times: Counter = field(default_factory=Counter)  # arrivals on the present connection, by number
 
 
 class Law:
@@ -129,6 +131,10 @@ class Law:
         """The highest number sent."""
         return self._sent[stream].last if stream in self._sent else 0
 
+    def last_acked(self, stream):
+        """The highest number acknowledged since the last `close`, or 0."""
+        return max(self._sent[stream].acked, default=0) if stream in self._sent else 0
+
     # What subscribers got
 
     def subscribed(self, session, streams):
@@ -136,6 +142,12 @@ class Law:
         for stream in streams:
             start = self.last_sent(stream)
             self._lines[session, stream] = _Line(start, start)
+
+    def reconnected(self, session):
+        """The session goes on on another connection."""
+        for (name, _), line in self._lines.items():
+            if name == session:
+                line.times.clear()
 
     def forget(self, session):
         """The session has no claim any more: it ended as it should."""
@@ -150,24 +162,28 @@ class Law:
         if line is None or number <= line.start:
             return  # MQTT lets a server send before SUBACK; there is no claim to it
         self.count("arrived")
-        line.plain[number] += not dup
+        line.times[number] += 1
         if number > line.high:
             line.missing.update(range(line.high + 1, number))
             line.high = number
         elif number in line.missing:
             line.missing.discard(number)
-            self.fault("disordered", f"{session} got {stream.topic} {number} after {line.high}")
+            if not stream.loose:
+                self.fault("disordered", f"{session} got {stream.topic} {number} after {line.high}")
         else:
-            self._again(session, stream, line, number)
+            self._again(session, stream, line, number, dup)
 
-    def _again(self, session, stream, line, number):
+    def _again(self, session, stream, line, number, dup):
         where = f"{session} got {stream.topic} {number} again"
         if stream.qos == 2:
             self.fault("duplicated", where)
             return
         self.count("redelivered")
-        if line.plain[number] > max(1, self._sent[stream].times[number]):
-            self.fault("unmarked", f"{where}, without DUP, though it was not published again")
+        published = max(1, self._sent[stream].times[number])
+        if line.times[number] > published and not stream.loose:
+            self.fault("repeated", f"{where} on the same connection, though it was not published again")
+        elif not dup and published == 1:
+            self.count("unmarked")
 
     def reached(self, session, goals):
         """Whether the session has got what `goals` names (stream -> number) or something after it."""
@@ -197,7 +213,7 @@ class Law:
                 self._verdict.fault("lost", text, len(absent))
                 line.missing.update(range(line.high + 1, last + 1))
                 line.high = max(line.high, last)
-            line.plain.clear()
+            line.times.clear()
         for of in self._sent.values():
             of.acked.clear()
             of.times.clear()

@@ -35,11 +35,6 @@ from = "device:pub"
 topic = "c/#"
 to = "cloud"
 """
-# The outbox holds all of a run.
-OUTBOX = """
-[uplink]
-outbox_records = 1000000
-"""
 # Bytes of a write that strace shows: SQLite writes one page of 4,096 at a time.
 SHOWN = 8192
 # What is published, in turn: (topic, QoS, retain).
@@ -64,14 +59,9 @@ class Run:
 
 async def prepare(folder):
     """A core with an unreachable cloud, under strace, and a session that is away."""
-    now = dt.datetime.now(dt.UTC)
-    authority = ThrowawayAuthority.load_or_create(folder / "cloud", now)
-    ours = authority.client("core", "crash-core", now)
-    cloud = ["--cloud", "localhost:1"]  # nothing listens there
-    for name, file in (("cert", ours.certificate), ("key", ours.key), ("ca", authority.ca)):
-        cloud += [f"--cloud-{name}", str(file)]
+    cloud = await asyncio.to_thread(_unreachable_cloud, folder / "cloud")
     core = Edgecore(folder)
-    await core.prepare(GROUP, SETTINGS + OUTBOX, ROLES, cloud)
+    await core.prepare(GROUP, SETTINGS, ROLES, cloud)
     await core.start()
     link = await Link.open(core.door("sub"), persistent("away", p.V5))
     link.send(p.Subscribe(1, [p.SubscriptionOptions("m/#", 2)]))
@@ -79,6 +69,17 @@ async def prepare(folder):
     await link.goodbye()
     await core.stop()
     return core
+
+
+def _unreachable_cloud(folder):
+    """The `--cloud` options of `edgecore init` for a place where nothing listens."""
+    now = dt.datetime.now(dt.UTC)
+    authority = ThrowawayAuthority.load_or_create(folder, now)
+    ours = authority.client("core", "crash-core", now)
+    options = ["--cloud", "localhost:1"]
+    for name, file in (("cert", ours.certificate), ("key", ours.key), ("ca", authority.ca)):
+        options += [f"--cloud-{name}", str(file)]
+    return options
 
 
 async def run(core, number, messages, kinds=KINDS):

@@ -18,7 +18,8 @@ from edgecore.sim.processes import DemonstrationError
 from tests.crash import image, strace
 from tests.crash.brokers import Edgecore
 from tests.crash.client import ConnectionLostError, Link, RefusedError, persistent
-from tests.crash.crowd import Crowd
+from tests.crash.cloud import Cloud, Watcher
+from tests.crash.crowd import DRAINED, Crowd
 from tests.crash.house import House
 from tests.crash.trace import TraceError
 
@@ -35,6 +36,7 @@ class Recording:
     """What was recorded: the beginning, the calls, and what the clients met (time, client, method, arguments)."""
 
     core: Edgecore
+    cloud: Cloud
     root: str
     base: dict
     calls: list
@@ -60,10 +62,11 @@ def files_in(folder):
 async def record(folder, seed):
     """Play under strace. Raises TraceError when the calls do not explain the files that are there at the end."""
     core, journal, rng = Edgecore(folder), [], random.Random(f"{seed}")
-    await core.prepare()
+    cloud = Cloud(folder / "cloud")
+    await core.prepare(cloud=await cloud.prepare())
     root = core.core.folder
     base = files_in(root)
-    house = House(lambda *event: journal.append((time.time(), *event)))
+    house = House(cloud=True, journal=lambda *event: journal.append((time.time(), *event)))
     crowd = Crowd(core, house, rng)
     core.under = strace.command(folder / "trace-0", image.TRACED, SHOWN)
     await core.start()
@@ -80,8 +83,8 @@ async def record(folder, seed):
     await crowd.drained()
     await crowd.part()
     assert await crowd.end() == 0, core.log.read_text()[-2000:]
-    calls = strace.read(folder / "trace-0", folder / "trace-1")
-    recording = Recording(core, str(root), base, calls, journal, late)
+    calls = image.about(strace.read(folder / "trace-0", folder / "trace-1"), str(root))
+    recording = Recording(core, cloud, str(root), base, calls, journal, late)
     await asyncio.to_thread(_check, recording)
     return recording
 
@@ -109,8 +112,8 @@ def _check(recording):
         raise TraceError(f"the trace does not explain {', '.join(wrong)}")
 
 
-def _replay(recording):
-    disk = image.Disk(recording.root, recording.base, ignored)
+def _replay(recording, **options):
+    disk = image.Disk(recording.root, recording.base, ignored, **options)
     return disk, image.Replay(disk, recording.calls)
 
 
@@ -125,54 +128,78 @@ class Cut:
     seconds: float
 
 
+async def end_on_a_disk_that_lies(recording, folder):
+    """The control: at the end of the recording nothing is there of what was synced. Gives the Verdict."""
+    disk, replay = _replay(recording, honest=False)
+    replay.advance(replay.lines[-1])
+    files = disk.after_a_cut(random.Random(1), "none")
+    await recording.cloud.start()
+    try:
+        return await verify(recording, files, time.time(), random.Random(1), folder, patience=1.0)
+    finally:
+        await recording.cloud.stop()
+
+
 async def cut_and_verify(recording, seed, number, folder):
     """Cut the power `number` times at random and start the core from each; gives the Cuts in turn."""
     rng = random.Random(f"{seed}/cuts")
     disk, replay = _replay(recording)
     lines = replay.lines
-    for place in sorted(rng.randrange(len(lines)) for _ in range(number)):
-        began, mode = time.monotonic(), rng.choice(image.MODES)
-        replay.advance(lines[place])
-        files = disk.after_a_cut(rng, mode)
-        moment = replay.time_of(lines[place + 1]) if place + 1 < len(lines) else time.time()
-        verdict = await verify(recording, files, moment, rng, folder)
-        yield Cut(lines[place], mode, disk.pending, verdict, time.monotonic() - began)
+    await recording.cloud.start()
+    try:
+        for place in sorted(rng.randrange(len(lines)) for _ in range(number)):
+            began, mode = time.monotonic(), rng.choice(image.MODES)
+            replay.advance(lines[place])
+            files = disk.after_a_cut(rng, mode)
+            moment = replay.time_of(lines[place + 1]) if place + 1 < len(lines) else time.time()
+            verdict = await verify(recording, files, moment, rng, folder)
+            yield Cut(lines[place], mode, disk.pending, verdict, time.monotonic() - began)
+    finally:
+        await recording.cloud.stop()
 
 
-async def verify(recording, files, moment, rng, folder):
-    """Start the core from `files` with the clients as they were at `moment`; gives the Verdict."""
-    house = House()
+async def verify(recording, files, moment, rng, folder, patience=DRAINED):
+    """Start the core from `files` with the clients as they were at `moment`; gives the Verdict.
+
+    `patience`: seconds for what must come.
+    """
+    house = House(cloud=True)
     for when, *event in recording.journal:
         if when >= moment:
             break
         house.play(*event)
     core = recording.core.copy(folder)
     await asyncio.to_thread(_write, files, core.core.folder, rng)
-    crowd = Crowd(core, house, rng)
+    crowd, watcher = Crowd(core, house, rng, min(patience, 5.0)), Watcher(house)
+    await watcher.begin(recording.cloud.door())
     try:
         await core.start()
     except DemonstrationError as error:
         house.law.fault("not_started", str(error))
+        await watcher.end()
         return house.law.close()
     try:
-        await _recover(crowd)
+        await _recover(crowd, patience)
+        await watcher.drained(patience)
         if recording.late < moment:
             await _look_for_late_device(crowd)
         for complaint in core.complaints():
             house.law.fault("complaint", complaint)
     finally:
-        await crowd.end()
+        await crowd.hang_up()
+        await core.kill()  # its end is not the subject, and an orderly one takes longer
+        await watcher.end()
     shutil.rmtree(folder)
     return house.law.close()
 
 
-async def _recover(crowd):
+async def _recover(crowd, patience):
     await crowd.check_retained()
     await crowd.connect_publishers()
     await crowd.settled()
     await crowd.connect_subscribers()
     crowd.mark()
-    await crowd.drained()
+    await crowd.drained(patience=patience)
     await crowd.check_retained()
 
 

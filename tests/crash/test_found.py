@@ -8,7 +8,7 @@ from tests.crash.brokers import Edgecore
 from tests.crash.crowd import Crowd
 from tests.crash.house import House
 
-pytestmark = [pytest.mark.scenario, pytest.mark.xdist_group("scenario")]
+pytestmark = [pytest.mark.scenario, pytest.mark.xdist_group("crash")]
 
 
 async def test_a_subscription_survives_a_second_kill_before_its_client_is_back(tmp_path):

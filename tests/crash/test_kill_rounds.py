@@ -9,7 +9,7 @@ from tests.crash.brokers import Edgecore, Mosquitto, mosquitto_program
 from tests.crash.law import Verdict
 from tests.crash.rounds import Rounds
 
-pytestmark = [pytest.mark.scenario, pytest.mark.xdist_group("scenario")]
+pytestmark = [pytest.mark.scenario, pytest.mark.xdist_group("crash")]
 without_mosquitto = pytest.mark.skipif(mosquitto_program() is None, reason="mosquitto is not installed")
 
 
@@ -57,5 +57,5 @@ async def test_a_broker_that_ends_in_order_is_seen_to_lose_nothing(tmp_path):
     async with playing(Mosquitto(tmp_path, ending=signal.SIGTERM)) as rounds:
         verdict = await play(rounds, 3)
     # Its own order and its QoS 2 handshakes do not always survive; what was acknowledged does.
-    assert verdict.broken.keys() <= {"disordered", "duplicated", "unmarked"}, verdict.examples
+    assert verdict.broken.keys() <= {"disordered", "duplicated"}, verdict.examples
     assert verdict.counts["expected"] > 1_000

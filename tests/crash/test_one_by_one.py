@@ -8,7 +8,7 @@ MESSAGES = 100
 
 
 @pytest.mark.scenario
-@pytest.mark.xdist_group("scenario")
+@pytest.mark.xdist_group("crash")
 @pytest.mark.skipif(bool(strace.why_not()), reason=strace.why_not())
 async def test_no_acknowledgement_leaves_before_the_sync_that_covers_it(tmp_path):
     core = await one_by_one.prepare(tmp_path)
