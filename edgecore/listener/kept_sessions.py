@@ -116,7 +116,8 @@ class KeptSessions:
         session.inbound.reconnect()
         try:
             # Also where nothing is new: all commits that are under way for this session come before this one.
-            commits.append(self.save(session))
+            # And also on a full disk: whoever comes for the messages that fill it must get them.
+            commits.append(self._renew(session) if present and will is None else self.save(session))
         except RefusedError:
             self.end(session, expiry if present else 0, lost=False)
             raise
@@ -157,6 +158,10 @@ class KeptSessions:
     def save(self, session: StoredSession) -> Commit:
         """Let the disk know what the session is now."""
         return self._store.save(session.key, session.record())
+
+    def _renew(self, session: StoredSession) -> Commit:
+        """The same where its record has not grown: this needs no room on the disk."""
+        return self._store.renew(session.key, session.record())
 
     def _tell(self, session: StoredSession) -> None:
         """Let the disk know what the session is now; if it takes nothing now, at a later sweep."""
