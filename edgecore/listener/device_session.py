@@ -7,31 +7,33 @@ Plain PUBLISH packets at QoS 0 take the fast path (ways.py); everything else tak
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
-from edgecore.base.commit import when_all_done
-from edgecore.base.errors import NotAuthorizedError, RefusedError, RemoteProtocolError
+from edgecore.base.commit import Commit
+from edgecore.base.errors import RefusedError, RemoteProtocolError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Receipt
+from edgecore.base.interfaces import Receipt, Receiver
 from edgecore.base.message import Message
 from edgecore.listener.acknowledging import Acknowledging
 from edgecore.listener.credential import Credential
 from edgecore.listener.door import Door
+from edgecore.listener.entering import Entering
 from edgecore.listener.kept_sessions import Opening
 from edgecore.listener.publishing import message_of, will_of
 from edgecore.listener.records import WillRecord
 from edgecore.listener.stored_session import StoredSession
 from edgecore.listener.subscribing import Subscribing
 from edgecore.listener.ways import Ways
+from edgecore.listener.wire import Wire
 from edgecore.mqtt import packets as p
 from edgecore.mqtt.acceptance import Kept, granted_expiry, objection, window_of
 from edgecore.mqtt.framer import Framer
 from edgecore.mqtt.outbound import Outbound
 from edgecore.mqtt.properties import SUBSCRIPTION_IDENTIFIER
 from edgecore.mqtt.reason_codes import ReasonCode
-from edgecore.mqtt.runs import MAX_PLAIN_PACKET, PLAIN_PUBLISH
+from edgecore.mqtt.runs import MAX_PLAIN_PACKET, RUN_BYTES, AckedRun
 from edgecore.mqtt.server_session import LIVE, OVER, WAITING, ServerSession
 
 # A CONNECT holds a will of at most 64 KB, names and properties. Before it a peer is nobody.
@@ -45,24 +47,6 @@ _AFTER_PUBLISH: Final = _FIRST_PUBLISH + 0x10
 _NOTHING_KEPT: Final = Opening(None, present=False, will_key=0, commits=())
 
 
-class Wire(Protocol):
-    """What a session needs of its connection."""
-
-    blocked: bool
-
-    def send(self, data: bytes) -> None:
-        """Send bytes; never raises."""
-        ...
-
-    def finish(self) -> None:
-        """Close once what was sent is out."""
-        ...
-
-    def hold_reading(self, hold: bool) -> None:
-        """Stop or go on reading."""
-        ...
-
-
 class DeviceSession:
     """One connection's session; the router's Receiver where nothing outlives the connection."""
 
@@ -70,10 +54,9 @@ class DeviceSession:
         "_acknowledging",
         "_clock",
         "_credential",
-        "_early",
+        "_entering",
         "_finished",
         "_framer",
-        "_held",
         "_marked",
         "_mqtt",
         "_opening",
@@ -104,8 +87,7 @@ class DeviceSession:
         self._refusals = door.refusals
         self._turn = door.turn
         self._clock = door.clock
-        self._early: list[tuple[int, bytes]] | None = None  # what came behind a CONNECT not answered yet
-        self._held = False
+        self._entering: Entering | None = Entering(self, credential, door)
         self._mqtt = ServerSession(door.settings.session)
         self._acknowledging = Acknowledging(self._mqtt, self, self._traffic, self._clock)
         self._framer = Framer(MAX_CONNECT_BYTES, only=p.CONNECT)
@@ -131,9 +113,19 @@ class DeviceSession:
         return self._mqtt.state == LIVE
 
     @property
+    def over(self) -> bool:
+        """Whether it has ended, and nothing more can be said."""
+        return self._mqtt.state is OVER
+
+    @property
     def connected(self) -> bool:
         """Whether the client is there (base Receiver)."""
         return self.live
+
+    @property
+    def _receiver(self) -> Receiver:
+        """What the router knows of us: the session that is kept, or ourselves."""
+        return self._opening.session or self
 
     @property
     def queued(self) -> int:
@@ -163,17 +155,27 @@ class DeviceSession:
             if self._ways is not None and mqtt.state is LIVE:
                 if 0 < framer.pending <= MAX_PLAIN_PACKET:
                     data = framer.take_back() + data
-                if not framer.pending and data[0] == PLAIN_PUBLISH:
-                    offset, count = self._ways.forward(data)
-                    if count:
-                        mqtt.last_heard = now
-                    self._traffic.received += count
-                    self._traffic.publishes_received += count
-                    data = data[offset:] if offset else data
+                if not framer.pending and data and data[0] in RUN_BYTES:
+                    data = self._runs(self._ways, data, now)
             if data:
                 self._packets(data, now)
         except RemoteProtocolError as error:
             self._broken(error)
+
+    def _runs(self, ways: Ways, data: bytes, now: float) -> bytes:
+        """The fast path; gives what it leaves."""
+        offset, packets, publishes = ways.forward(data)
+        if not packets:
+            return data
+        mqtt = self._mqtt
+        mqtt.last_heard = now
+        self._traffic.received += packets
+        self._traffic.publishes_received += publishes
+        if mqtt.outbound.queued:
+            mqtt.pump(self._clock.now())
+        if mqtt.outgoing:
+            self._mark()
+        return data[offset:]
 
     def _packets(self, data: bytes, now: float) -> None:
         """The general path: every packet decoded, every rule applied. A part of one is not heard yet."""
@@ -183,8 +185,8 @@ class DeviceSession:
             for first_byte, body in self._framer.feed(data):
                 packets += 1
                 publishes += _FIRST_PUBLISH <= first_byte < _AFTER_PUBLISH
-                if self._early is not None:
-                    self._early.append((first_byte, body))
+                if self._entering is not None and self._entering.waiting:
+                    self._entering.put_off(first_byte, body)
                     continue
                 self._packet(first_byte, body)
                 if mqtt.state is OVER:
@@ -213,41 +215,17 @@ class DeviceSession:
     # CONNECT --------------------------------------------------------------------------------------
 
     def _connect(self, packet: p.Connect) -> None:
+        self._traffic.connects += 1
         found = objection(packet)
         if found is not None:
-            self._refuse(*found)
+            self.refuse(*found)
             return
         self._framer.only = None
-        self._early = []
-        self._credential.identify(packet, partial(self._identified, packet))
-        if self._early is not None:
-            self._held = True  # whose it is, or what it goes on with, will be known later: no more until then
-            self._wire.hold_reading(hold=True)
+        assert self._entering is not None
+        self._entering.begin(packet)
 
-    def _identified(self, packet: p.Connect, found: Principal | NotAuthorizedError) -> None:
-        """Go on with CONNECT, now that it is known whose it is."""
-        if self._mqtt.state is OVER:
-            return
-        try:
-            if isinstance(found, NotAuthorizedError):
-                raise found
-            self._check_will(found, packet.will)
-            self._enter(packet, found)
-        except NotAuthorizedError as error:
-            self._refuse(ReasonCode.NOT_AUTHORIZED, str(error))
-            self._catch_up()
-        except RefusedError as error:
-            self._refuse(ReasonCode.QUOTA_EXCEEDED, str(error))
-            self._catch_up()
-
-    def _check_will(self, principal: Principal, will: p.Will | None) -> None:
-        if will is not None and not self._router.plan_for(principal, will.topic).allowed:
-            raise NotAuthorizedError(
-                f"{principal} may not publish its will on {will.topic!r}: no route allows it"
-            )
-
-    def _enter(self, packet: p.Connect, principal: Principal) -> None:
-        """Take the client in, in place of an earlier connection of its own. Raises RefusedError."""
+    def come_in(self, packet: p.Connect, principal: Principal) -> Sequence[Commit]:
+        """Be that client, in place of an earlier connection of its own (entering's Connection)."""
         crowd = self._sessions.devices
         most = self._settings.max_connections_per_device
         if crowd.count(principal.id) >= most and not self._sessions.holds(principal, packet.client_id):
@@ -269,21 +247,11 @@ class DeviceSession:
                 expiry=granted_expiry(packet, self._settings.max_session_expiry),
                 will=will_of(packet.will),
             )
-        when_all_done(self._opening.commits, partial(self._opened, packet))
+        return self._opening.commits
 
-    def _opened(self, packet: p.Connect, error: Exception | None) -> None:
-        """Answer CONNECT, now that what it goes on with is durable."""
-        if self._mqtt.state is OVER:
-            return
-        if error is not None:
-            self._refuse(ReasonCode.SERVER_UNAVAILABLE, str(error))
-        elif not self._credential.admits(self.principal):
-            self._refuse(ReasonCode.NOT_AUTHORIZED, "the device is no longer admitted")
-        else:
-            self._accept(packet)
-        self._catch_up()
-
-    def _accept(self, packet: p.Connect) -> None:
+    def accept(self, packet: p.Connect) -> None:
+        """Answer CONNECT: all that it goes on with is durable (entering's Connection)."""
+        self._entering = None
         session = self._opening.session
         if session is None:
             self._mqtt.accept(packet, self.client_id)
@@ -295,19 +263,18 @@ class DeviceSession:
             self._router.invalidate()
             self._mark()
         self._will = will_of(packet.will)
-        self._ways = Ways(self._router, self.principal, packet.version)
+        self._ways = Ways(
+            self._router, self.principal, self._receiver, packet.version, self._mqtt, self._acknowledging
+        )
 
-    def _refuse(self, reason_code: ReasonCode, text: str) -> None:
+    def refuse(self, reason_code: ReasonCode, text: str) -> None:
+        """Answer CONNECT with a failure (entering's Connection)."""
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())
+        self._refusals.connects[reason_code.name.lower()] += 1
         self._mqtt.refuse(reason_code, text)
 
-    def _catch_up(self) -> None:
-        """Deal with the packets that came behind CONNECT, now that it is answered."""
-        early, self._early = self._early or [], None
-        if not self._held:
-            return  # it was answered at once: the packets are still on their way here
-        self._held = False
-        self._wire.hold_reading(hold=False)
+    def catch_up(self, early: Sequence[tuple[int, bytes]]) -> None:
+        """Deal with the packets that came behind CONNECT, now that it is answered (entering's Connection)."""
         try:
             for first_byte, body in early:
                 if self._mqtt.state is OVER:
@@ -328,7 +295,7 @@ class DeviceSession:
         if packet.qos == 2 and self._opening.session is not None:
             self._publish_exactly_once(packet.packet_id, message, self._opening.session)
             return
-        receipt = self._router.publish(message)
+        receipt = self._router.publish(message, self._receiver)
         if packet.qos:
             self._acknowledging.answer(packet.packet_id, packet.qos, receipt)
 
@@ -341,13 +308,18 @@ class DeviceSession:
         except RefusedError as error:
             self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, refused=str(error)))
             return
-        receipt = self._router.publish(message)
-        if receipt.refused or not receipt.allowed:
+        receipt = self._router.publish(message, self._receiver)
+        if not receipt.allowed:
+            self.let_go(packet_id)
+        elif not receipt.refused:
+            receipt = Receipt(allowed=True, commits=(*receipt.commits, taken))
+        self._acknowledging.answer(packet_id, 2, receipt)
+
+    def let_go(self, packet_id: int) -> None:
+        """Forget a QoS 2 identifier: its message was not taken (acknowledging's Connection)."""
+        kept, session = self._sessions.kept, self._opening.session
+        if kept is not None and session is not None:
             kept.let_go(session, packet_id)
-            self._acknowledging.answer(packet_id, 2, receipt)
-        else:
-            commits = (*receipt.commits, taken)
-            self._acknowledging.answer(packet_id, 2, Receipt(allowed=True, commits=commits))
 
     def not_stored(self, reason: str) -> None:
         """End the connection without an acknowledgement, so that a client of 3.1.1 sends again later."""
@@ -384,9 +356,12 @@ class DeviceSession:
         # At once for a session that is not kept; else the retained ones do not wait for the commit.
         self._when_kept(partial(self._mqtt.suback, packet.packet_id, codes))
         for options, code in zip(packet.filters, codes, strict=True):
-            if code <= 2:
-                subscribing.send_retained(options, identifier, is_new=options.topic_filter not in known)
-                known.add(options.topic_filter)
+            if code > 2:
+                continue
+            refusal = subscribing.send_retained(options, identifier, is_new=options.topic_filter not in known)
+            if refusal:
+                self._refusals.note("full", self._name(), refusal, self._clock.monotonic())
+            known.add(options.topic_filter)
 
     def _unsubscribe(self, packet: p.Unsubscribe) -> None:
         codes = [self._subscribing.unsubscribe(each) for each in packet.filters]
@@ -444,6 +419,11 @@ class DeviceSession:
             self._turn.add(self)
         elif mqtt.unsent > FLUSH_AT:
             self._write()
+
+    def forward_acked(self, frames: bytes, run: AckedRun) -> None:
+        """Take a run of QoS 1 packets as another session of the same version sent them."""
+        self._mqtt.forward_acked(frames, run)
+        self._mark()
 
     def takes_frames_of(self, version: int) -> bool:
         """Whether packets of a session of that version may be forwarded here unchanged."""
@@ -511,7 +491,8 @@ class DeviceSession:
     def taken_over(self) -> None:
         """End the session because its client connected anew."""
         if self._mqtt.state is WAITING:
-            self._mqtt.refuse(ReasonCode.SESSION_TAKEN_OVER, "the client connected anew")
+            # CONNACK knows no "session taken over" (5, 3.2.2.2).
+            self._mqtt.refuse(ReasonCode.UNSPECIFIED_ERROR, "the client connected anew")
         else:
             self._mqtt.taken_over()
         self._end()
@@ -559,11 +540,11 @@ class DeviceSession:
             return
         if self._stopping:
             kept.stop(session)
+        elif self._ways is not None:
+            kept.end(session, self._mqtt.expiry, lost=self._mqtt.will is not None)
         else:
-            expiry = (
-                session.expiry if self._ways is None else self._mqtt.expiry
-            )  # as DISCONNECT said, if accepted
-            kept.end(session, expiry, lost=self._mqtt.will is not None)
+            # It was never answered: where there was no session before, the client knows of none.
+            kept.end(session, session.expiry if self._opening.present else 0, lost=False)
 
     def _leave_nothing(self) -> None:
         """End everything with the connection: subscriptions, what others may get instead, the will."""
@@ -572,13 +553,16 @@ class DeviceSession:
         if isinstance(outbound, Outbound):
             for share, message, qos in outbound.unfinished():
                 self._router.reassign(share, message, qos)
-        if self._stopping:
-            return
         will, self._will = self._will, None
+        kept, key = self._sessions.kept, self._opening.will_key
+        if self._stopping:
+            if kept is not None and will is not None:
+                kept.wills.wait(key, self.principal, self.client_id, will)
+            return
         if will is not None and self._mqtt.will is not None:
             self._router.publish(will.message(self.principal, self._clock.now()))
-        if self._opening.will_key and self._sessions.kept is not None:
-            self._sessions.kept.drop_will(self._opening.will_key)
+        if kept is not None and key:
+            kept.wills.drop(key)
 
     def _name(self) -> str:
         return self._principal.id if self._principal else f"{self._peer} ({self._credential.label})"

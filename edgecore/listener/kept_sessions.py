@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -21,10 +22,13 @@ from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.identity import Principal
+from edgecore.listener.bodies import is_row
 from edgecore.listener.crowd import Crowd
-from edgecore.listener.records import VERSION, SessionRecord, WillRecord, decode_session, encode_session
-from edgecore.listener.settings import ListenerSettings
-from edgecore.listener.stored_outbound import Bounds, Pool
+from edgecore.listener.orphan_wills import WILL_GRACE, OrphanWills
+from edgecore.listener.pool import Pool
+from edgecore.listener.records import SessionRecord, WillRecord, decode_session
+from edgecore.listener.settings import MAX_IN_FLIGHT, ListenerSettings
+from edgecore.listener.shelf import Bounds
 from edgecore.listener.stored_session import Connection, StoredSession
 from edgecore.mqtt.inbound import Inbound
 from edgecore.router import Router
@@ -32,10 +36,6 @@ from edgecore.store import Loaded, SessionStore
 
 _log = logging.getLogger(__name__)
 
-# After a restart devices come back by themselves, within a minute with the usual back-off. A will that is
-# published before would say "lost" of one that is not (5, 3.1.2.5 lets a server put wills off after a
-# failure).
-WILL_GRACE: Final = 60.0
 # Seconds between notes of the core's age: what a power cut may add to the life of a session.
 AGE_INTERVAL: Final = 3600.0
 # The row in which the age stands; sessions' keys begin at 1.
@@ -56,16 +56,6 @@ class Opening:
     commits: tuple[Commit, ...]
 
 
-@dataclass(slots=True)
-class _Orphan:
-    """The will of a client that was connected, without a session that is kept, when the power went."""
-
-    key: int
-    principal: Principal
-    will: WillRecord
-    at: float
-
-
 class KeptSessions:
     """All kept sessions, by (principal, client id): a client id alone is no key to anything."""
 
@@ -75,13 +65,16 @@ class KeptSessions:
         self._settings = settings
         self._clock = clock
         self._pool = Pool(settings.sessions_bytes)
-        self._bounds = Bounds(settings.session_records, settings.session_bytes, settings.max_in_flight)
+        # The window of an earlier run may have been any that there can be.
+        self._bounds = Bounds(settings.session_records, settings.session_bytes, MAX_IN_FLIGHT)
         self._sessions: dict[tuple[str, str], StoredSession] = {}
-        self._orphans: dict[tuple[str, str], _Orphan] = {}
+        self._untold: dict[int, StoredSession] = {}  # by key: the disk could not be told what they are now
+        self.wills = OrphanWills(store, self._publish, clock)
         self._devices = Crowd()
         self._born = clock.monotonic()
         self._age_noted = 0.0
         self._lost: Counter[str] = Counter()
+        self._expired = 0
 
     async def open(self) -> None:
         """Take over what an earlier run left. Raises StoreError. Once, when the router has its routes."""
@@ -103,26 +96,32 @@ class KeptSessions:
 
         Raises RefusedError when no more sessions can be kept.
         """
-        name = principal.id, client_id
-        commits = []
-        orphan = self._orphans.pop(name, None)
-        if orphan is not None:  # the client is back in time
-            commits.append(self._store.discard(orphan.key, ()))
-        session = self._sessions.get(name)
+        session = self._sessions.get((principal.id, client_id))
+        if session is None and expiry:
+            self._check_room(principal)
+        commits = list(self.wills.come_back(principal, client_id))
         if session is not None and clean:
             commits.append(self.discard(session))
             session = None
         if session is None and not expiry:
-            key, commit = self._keep_will(principal, client_id, will)
-            return Opening(None, present=False, will_key=key, commits=(*commits, *commit))
+            key = 0
+            if will is not None:
+                key, commit = self.wills.keep(principal, client_id, will)
+                commits.append(commit)
+            return Opening(None, present=False, will_key=key, commits=tuple(commits))
         present = session is not None
-        session = session or self._create(principal, client_id)
+        session = session or self._make(self._store.new_key(), principal, client_id, [])
         session.rename(principal)
         session.connection, session.expiry, session.will = connection, expiry, will
         session.ended = session.expires_at = session.will_at = None
         session.inbound.reconnect()
-        # Also where nothing is new: all commits that are under way for this session come before this one.
-        commits.append(self.save(session))
+        try:
+            # Also where nothing is new: all commits that are under way for this session come before this one.
+            # And also on a full disk: whoever comes for the messages that fill it must get them.
+            commits.append(self._renew(session) if present and will is None else self.save(session))
+        except RefusedError:
+            self.end(session, expiry if present else 0, lost=False)
+            raise
         return Opening(session, present, 0, tuple(commits))
 
     def end(self, session: StoredSession, expiry: int, *, lost: bool) -> None:
@@ -141,7 +140,7 @@ class KeptSessions:
         if session.will is not None:
             session.will_at = now + session.will.delay
             self._publish_due_will(session, now)
-        self.save(session)
+        self._tell(session)
         self._router.invalidate()
 
     def stop(self, session: StoredSession) -> None:
@@ -153,10 +152,6 @@ class KeptSessions:
         if session.will is not None:
             session.will_at = now + max(session.will.delay, WILL_GRACE)
 
-    def drop_will(self, key: int) -> None:
-        """Forget the will of a session that is not kept: it was published, or is not due."""
-        self._store.discard(key, ())
-
     def holds(self, principal: Principal, client_id: str) -> bool:
         """Whether a session of that client is kept."""
         return (principal.id, client_id) in self._sessions
@@ -165,9 +160,26 @@ class KeptSessions:
         """Let the disk know what the session is now."""
         return self._store.save(session.key, session.record())
 
+    def _renew(self, session: StoredSession) -> Commit:
+        """The same where its record has not grown: this needs no room on the disk."""
+        return self._store.renew(session.key, session.record())
+
+    def _tell(self, session: StoredSession) -> None:
+        """Let the disk know what the session is now; if it takes nothing now, at a later sweep."""
+        self._untold.pop(session.key, None)
+        try:
+            self.save(session).when_done(partial(self._told, session))
+        except RefusedError:
+            self._untold[session.key] = session
+
+    def _told(self, session: StoredSession, error: Exception | None) -> None:
+        if error is not None and self._sessions.get((session.principal.id, session.client_id)) is session:
+            self._untold[session.key] = session
+
     def discard(self, session: StoredSession) -> Commit:
         """End the session. A will that waits is due now (5, 3.1.2.5)."""
         self._sessions.pop((session.principal.id, session.client_id), None)
+        self._untold.pop(session.key, None)
         self._devices.leave(session.principal.id)
         self._lost.update(session.outbound.lost)
         session.subscribing.leave()
@@ -194,28 +206,28 @@ class KeptSessions:
         for session in list(self._sessions.values()):
             if session.expires_at is not None and now >= session.expires_at:
                 _log.info("session expired device=%s client_id=%r", session.principal.id, session.client_id)
+                self._expired += 1
                 self.discard(session)
-            elif self._publish_due_will(session, now):
-                self.save(session)
-        for name, orphan in list(self._orphans.items()):
-            if now >= orphan.at:
-                del self._orphans[name]
-                self._publish(orphan.will, orphan.principal)
-                self._store.discard(orphan.key, ())
+            elif self._publish_due_will(session, now) or session.key in self._untold:
+                self._tell(session)
+        self.wills.sweep(now)
         age = now - self._born
         if age - self._age_noted >= AGE_INTERVAL:
-            self._age_noted = age
+            self._note_age(age)
+
+    def _note_age(self, age: float) -> None:
+        try:
             self._store.save(AGE_KEY, msgspec.msgpack.encode(age))
+            self._age_noted = age
+        except RefusedError:
+            pass  # at the next sweep
 
     def forget(self, principal: Principal) -> None:
         """End all sessions of a device that was revoked, and its wills with them."""
         for session in [each for each in self._sessions.values() if each.principal.id == principal.id]:
             session.will = None
             self.discard(session)
-        for name, orphan in list(self._orphans.items()):
-            if name[0] == principal.id:
-                del self._orphans[name]
-                self._store.discard(orphan.key, ())
+        self.wills.forget(principal)
 
     def review(self, admits: Callable[[str], DeviceSpec | None]) -> None:
         """Follow a new group: who has left it gets nothing more, who has come back does."""
@@ -226,6 +238,7 @@ class KeptSessions:
             else:
                 session.rename(identity.device(spec.name, spec.thing))
                 session.subscribing.renew()
+        self.wills.review(admits)
 
     def status(self) -> dict[str, object]:
         """Counts for `edgecore status` and the metrics."""
@@ -234,7 +247,9 @@ class KeptSessions:
         return {
             "sessions": len(sessions),
             "away": sum(each.connection is None for each in sessions),
+            "expired": self._expired,
             "queued": sum(each.outbound.queued for each in sessions),
+            "in_flight": sum(each.outbound.in_flight for each in sessions),
             "bytes": self._pool.bytes,
             "dropped": dict(lost),
         }
@@ -244,9 +259,7 @@ class KeptSessions:
     def restore(self, loaded: Loaded) -> None:
         """Make sessions of rows; what cannot be read is logged and goes."""
         records = dict(_readable(loaded))
-        age = next((bytes_ for key, bytes_ in loaded.sessions if key == AGE_KEY), None)
-        self._age_noted = _age(age)
-        self._born = self._clock.monotonic() - self._age_noted
+        self._resume_age(loaded, records)
         incoming: dict[int, list[int]] = {}
         for key, packet_id in loaded.incoming:
             incoming.setdefault(key, []).append(packet_id)
@@ -254,19 +267,21 @@ class KeptSessions:
         for key, record in records.items():
             if record.expiry:
                 by_key[key] = self._restore(key, record, incoming.get(key, []))
-            else:
-                self._restore_will(key, record)
-        for row in loaded.messages:
-            if row.session in by_key:
-                by_key[row.session].outbound.restore(row)
-        nobodys = [row.id for row in loaded.messages if row.session not in by_key]
-        if nobodys:
-            self._store.erase(nobodys)
-        for key, _ in loaded.sessions:
-            if key != AGE_KEY and key not in records:
+            elif record.will is not None:
+                self.wills.wait(key, Principal(*record.principal), record.client_id, record.will)
+        self._restore_messages(loaded, records, by_key)
+        for key in {*incoming, *(key for key, _ in loaded.sessions)} - by_key.keys() - {AGE_KEY}:
+            if key not in records or records[key].will is None:
                 self._store.discard(key, ())
-        for session in by_key.values():
-            session.subscribing.restore(records[session.key].subscriptions)
+        for key, session in by_key.items():
+            self._subscribe_again(session, records[key])
+
+    def _resume_age(self, loaded: Loaded, records: Mapping[int, SessionRecord]) -> None:
+        """The core is as old as it last noted, or as it was when the last connection ended after that."""
+        noted = next((bytes_ for key, bytes_ in loaded.sessions if key == AGE_KEY), None)
+        ends = (record.ended for record in records.values() if record.ended is not None)
+        self._age_noted = max((_age(noted), *ends))
+        self._born = self._clock.monotonic() - self._age_noted
 
     def _restore(self, key: int, record: SessionRecord, incoming: list[int]) -> StoredSession:
         session = self._make(key, Principal(*record.principal), record.client_id, incoming)
@@ -280,21 +295,33 @@ class KeptSessions:
         if record.will is not None:
             delay = max(record.will.delay, WILL_GRACE) if was_connected else record.will.delay - away
             session.will_at = now + max(0.0, delay)
-        if was_connected:
-            self.save(session)
         return session
 
-    def _restore_will(self, key: int, record: SessionRecord) -> None:
-        principal = Principal(*record.principal)
-        if record.will is None:
-            self._store.discard(key, ())
-            return
-        at = self._clock.monotonic() + WILL_GRACE
-        self._orphans[principal.id, record.client_id] = _Orphan(key, principal, record.will, at)
+    def _restore_messages(
+        self, loaded: Loaded, records: Mapping[int, SessionRecord], by_key: Mapping[int, StoredSession]
+    ) -> None:
+        """Give each session its messages; those of nobody go."""
+        nobodys = list(loaded.messages.unusable)
+        for row in loaded.messages:
+            session = by_key.get(row.session)
+            if session is None or not is_row(row.packet_id, row.flags):
+                nobodys.append(row.id)
+                continue
+            record = records[row.session]
+            # While it was connected anything may have been sent; the disk does not know of each.
+            session.outbound.restore(row, sent=record.ended is None or row.id <= record.sent_to)
+        if nobodys:
+            self._store.erase(nobodys)
+
+    def _subscribe_again(self, session: StoredSession, record: SessionRecord) -> None:
+        for lost in session.subscribing.restore(record.subscriptions):
+            _log.error("a subscription is lost key=%d filter=%r", session.key, lost.topic_filter[:128])
+        if record.ended is None:
+            self.save(session)  # only now that all is here again: it is the whole record that is written
 
     # Inside ---------------------------------------------------------------------------------------
 
-    def _create(self, principal: Principal, client_id: str) -> StoredSession:
+    def _check_room(self, principal: Principal) -> None:
         settings = self._settings
         if len(self._sessions) >= settings.max_sessions:
             raise RefusedError(f"{len(self._sessions)} sessions are kept: listener.max_sessions is reached")
@@ -303,7 +330,6 @@ class KeptSessions:
                 f"{self._devices.count(principal.id)} sessions of {principal} are kept: "
                 "listener.max_connections_per_device is reached"
             )
-        return self._make(self._store.new_key(), principal, client_id, [])
 
     def _make(self, key: int, principal: Principal, client_id: str, incoming: list[int]) -> StoredSession:
         session = StoredSession(
@@ -320,17 +346,6 @@ class KeptSessions:
         self._sessions[principal.id, client_id] = session
         self._devices.enter(principal.id)
         return session
-
-    def _keep_will(
-        self, principal: Principal, client_id: str, will: WillRecord | None
-    ) -> tuple[int, tuple[Commit, ...]]:
-        """The row of the will of a session that is not kept, or 0."""
-        if will is None:
-            return 0, ()
-        key = self._store.new_key()
-        who = principal.kind, principal.name, principal.thing
-        record = SessionRecord(VERSION, who, client_id, 0, None, (), will)
-        return key, (self._store.save(key, encode_session(record)),)
 
     def _publish_due_will(self, session: StoredSession, now: float) -> bool:
         will, at = session.will, session.will_at

@@ -69,6 +69,7 @@ class SessionRecord(msgspec.Struct, array_like=True, frozen=True):
 
     `expiry`: seconds that it outlives its connection, 0 when it ends with it and only the will is kept.
     `ended`: the core's age in seconds when the connection ended; None while it lasts. `will`: what is due.
+    `sent_to`: when it ended, the last of its messages that was ever sent.
     """
 
     version: int
@@ -78,6 +79,7 @@ class SessionRecord(msgspec.Struct, array_like=True, frozen=True):
     ended: float | None
     subscriptions: tuple[SubscriptionRecord, ...] = ()
     will: WillRecord | None = None
+    sent_to: int = 0
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -10,10 +10,14 @@ from typing import Protocol
 from edgecore.base.commit import Commit
 from edgecore.base.identity import Principal
 from edgecore.base.message import Message
+from edgecore.listener.bodies import Run
+from edgecore.listener.pool import Pool
 from edgecore.listener.records import VERSION, SessionRecord, WillRecord, encode_session
-from edgecore.listener.stored_outbound import Bounds, Pool, Shelf, StoredOutbound
+from edgecore.listener.shelf import Bounds, Shelf
+from edgecore.listener.stored_outbound import StoredOutbound
 from edgecore.listener.subscribing import Subscribing
 from edgecore.mqtt.inbound import Inbound
+from edgecore.mqtt.runs import AckedRun
 from edgecore.router import Router
 
 
@@ -126,6 +130,20 @@ class StoredSession:
             connection.deliver(message, 0, retain, identifiers)
         return None
 
+    def deliver_run(
+        self, sender: Principal, topic: str, protocol: int, run: AckedRun, frames: bytes
+    ) -> list[Commit]:
+        """Take a run of QoS 1 packets of one sender on one topic, durably. Raises RefusedError."""
+        outbound = self.outbound
+        commit = outbound.push_run(sender, topic, protocol, run, frames)
+        if commit is not None:
+            commits = [commit]
+        else:
+            body = Run(sender, topic, protocol, run, frames, 0)
+            commits = [outbound.push(body.at(index), 1, retain=False) for index in range(run.number)]
+        self._stir()
+        return commits
+
     def record(self) -> bytes:
         """What the disk must know of it."""
         principal = self._principal
@@ -137,6 +155,7 @@ class StoredSession:
             self.ended,
             tuple(self.subscribing.records.values()),
             self.will,
+            self.outbound.sent_to,
         )
         return encode_session(record)
 

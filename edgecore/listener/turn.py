@@ -29,6 +29,10 @@ class Turn:
             self._call_soon(self._flush)
         self._senders.append(sender)
 
+    def later(self, callback: Callable[[], None]) -> None:
+        """Call back in a turn of its own, after all that is being dealt with now."""
+        self._call_soon(callback)
+
     def _flush(self) -> None:
         senders, self._senders = self._senders, []
         for sender in senders:

@@ -13,6 +13,7 @@ from enum import Enum
 
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.mqtt.reason_codes import ReasonCode
+from edgecore.mqtt.runs import AckedRun
 
 
 class Known(Enum):
@@ -25,14 +26,20 @@ class Known(Enum):
 
 
 class Pending:
-    """One acknowledgement that is owed. `reason_code` is None until it is known."""
+    """One acknowledgement that is owed. `reason_code` is None until it is known.
 
-    __slots__ = ("packet_id", "qos", "reason_code")
+    `run`: the packets of a whole run of QoS 1 that it stands for, whose first has `packet_id`; else None.
+    """
 
-    def __init__(self, packet_id: int, qos: int, reason_code: int | None = None) -> None:
+    __slots__ = ("packet_id", "qos", "reason_code", "run")
+
+    def __init__(
+        self, packet_id: int, qos: int, reason_code: int | None = None, run: AckedRun | None = None
+    ) -> None:
         self.packet_id = packet_id
         self.qos = qos
         self.reason_code = reason_code
+        self.run = run
 
 
 class Inbound:
@@ -41,17 +48,23 @@ class Inbound:
     `taken`: QoS 2 identifiers that an earlier run or connection took and the client has not released.
     """
 
-    __slots__ = ("_ids", "_owed", "_receive_maximum")
+    __slots__ = ("_acks", "_ids", "_maximum", "_owed", "_receive_maximum")
 
     def __init__(self, receive_maximum: int, taken: Iterable[int] = ()) -> None:
-        self._receive_maximum = receive_maximum
+        self._receive_maximum = self._maximum = receive_maximum
         self._owed: deque[Pending] = deque()
+        self._acks = 0  # PUBACKs among what is owed; a PUBREC that is owed counts by its identifier
         self._ids = dict.fromkeys(taken, Known.TAKEN)
 
     @property
     def full(self) -> bool:
         """Whether as much is unacknowledged as may be."""
-        return len(self._owed) + len(self._ids) >= self._receive_maximum
+        return self.room <= 0
+
+    @property
+    def room(self) -> int:
+        """How many more may be unacknowledged."""
+        return self._maximum - self._acks - len(self._ids)
 
     @property
     def waiting(self) -> bool:
@@ -59,8 +72,14 @@ class Inbound:
         return bool(self._owed)
 
     def reconnect(self) -> None:
-        """Begin on a new connection: what was owed on the old one is owed no more."""
+        """Begin on a new connection: what was owed on the old one is owed no more.
+
+        The client's quota begins anew, too, whatever it has not released (5, 4.9). Beside it that much may
+        stand which it had sent before, and not more, however often it comes back.
+        """
         self._owed.clear()
+        self._acks = 0
+        self._maximum = self._receive_maximum + min(len(self._ids), self._receive_maximum)
 
     def begin(self, packet_id: int) -> Known:
         """Take a QoS 2 PUBLISH; gives what was known of its identifier.
@@ -71,7 +90,7 @@ class Inbound:
         known = self._ids.get(packet_id)
         if known is not None:
             return known
-        if len(self._ids) >= self._receive_maximum:
+        if len(self._ids) >= self._maximum:
             raise receive_maximum_exceeded(self._receive_maximum)
         self._ids[packet_id] = Known.TAKING
         return Known.NEW
@@ -80,6 +99,14 @@ class Inbound:
         """Put an acknowledgement in line."""
         pending = Pending(packet_id, qos, reason_code)
         self._owed.append(pending)
+        self._acks += qos == 1
+        return pending
+
+    def owe_run(self, run: AckedRun) -> Pending:
+        """Put the acknowledgements of a run in line."""
+        pending = Pending(run.highs[0] << 8 | run.lows[0], 1, None, run)
+        self._owed.append(pending)
+        self._acks += run.number
         return pending
 
     def due(self) -> list[Pending]:
@@ -87,7 +114,9 @@ class Inbound:
         ready = []
         owed = self._owed
         while owed and owed[0].reason_code is not None:
-            ready.append(owed.popleft())
+            pending = owed.popleft()
+            self._acks -= pending.run.number if pending.run is not None else pending.qos == 1
+            ready.append(pending)
         return ready
 
     def sent(self, packet_id: int, failed: bool) -> None:

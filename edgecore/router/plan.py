@@ -69,18 +69,18 @@ def _altering(take: Take, grant: Grant, topic: str, clock: Clock) -> Take:
 class Match:
     """How one receiver gets a message: by the row and the subscription that give it the highest QoS."""
 
-    __slots__ = ("grant", "matched", "qos", "subscription")
+    __slots__ = ("_identifiers", "grant", "qos", "subscription")
 
     def __init__(self, grant: Grant, subscription: Subscription) -> None:
         self.grant = grant
         self.subscription = subscription
         self.qos = min(grant.qos, subscription.qos)
-        self.matched = [subscription]
+        self._identifiers: dict[int, int] = {}  # by the identity of the subscription
+        self._note(subscription)
 
     def add(self, grant: Grant, subscription: Subscription) -> None:
         """Take another pair of row and subscription into account."""
-        if subscription not in self.matched:
-            self.matched.append(subscription)
+        self._note(subscription)
         qos = min(grant.qos, subscription.qos)
         if qos > self.qos:
             self.grant, self.subscription, self.qos = grant, subscription, qos
@@ -92,7 +92,7 @@ class Match:
         """
         subscription = self.subscription
         receiver, share = subscription.subscriber, subscription.share
-        identifiers = tuple(each.identifier for each in self.matched if each.identifier)
+        identifiers = tuple(self._identifiers.values())
         take: Take = receiver.deliver
         if share:
             take = partial(receiver.deliver, identifiers=identifiers, share=share)
@@ -102,6 +102,10 @@ class Match:
         is_plain = altering == receiver.deliver and receiver.principal.kind in ("device", "operator")
         rap = subscription.retain_as_published
         return Delivery(receiver, altering, self.qos, rap, is_plain, identifiers)
+
+    def _note(self, subscription: Subscription) -> None:
+        if subscription.identifier:
+            self._identifiers[id(subscription)] = subscription.identifier
 
 
 class SharedDelivery:

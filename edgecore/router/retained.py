@@ -1,7 +1,6 @@
 """Retained messages: the last one per topic (MQTT 5, 3.3.1.3). In memory here, durable through a keeper.
 
-A tree of topic levels, so that a new subscription costs what it finds and not what there is. No recursion:
-how deep a topic is, its publisher decides.
+In a tree of topic levels, so that a new subscription costs what it finds and not what there is.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from edgecore.base.errors import RefusedError
 from edgecore.base.identity import Principal
 from edgecore.base.message import Message
 from edgecore.base.topic import matches
+from edgecore.router.level_tree import LevelTree
 
 # A retained message stays until somebody erases it, so its number and its size need an end. AWS
 # allows 500,000 per account; a Pi's site has some per device. Rule when full: refuse the new one.
@@ -34,14 +34,6 @@ class RetainedKeeper(Protocol):
         ...
 
 
-class _Node:
-    __slots__ = ("children", "message")
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.message: Message | None = None
-
-
 class RetainedMessages:
     """The last retained message of each topic."""
 
@@ -49,7 +41,7 @@ class RetainedMessages:
         self._keeper = keeper
         self._messages: dict[str, Message] = {}
         self._own: dict[str, Message] = {}
-        self._root = _Node()
+        self._tree: LevelTree[Message] = LevelTree()
         self._bytes = 0
         self._soonest = inf  # no message expires before this; it may be earlier than the first that does
         for message in known:
@@ -57,6 +49,11 @@ class RetainedMessages:
 
     def __len__(self) -> int:
         return len(self._messages)
+
+    @property
+    def bytes(self) -> int:
+        """The topics and payloads of all, as MAX_RETAINED_BYTES bounds them."""
+        return self._bytes
 
     def __iter__(self) -> Iterator[Message]:
         yield from self._messages.values()
@@ -96,18 +93,7 @@ class RetainedMessages:
     def matching(self, topic_filter: str) -> Iterator[Message]:
         """All messages whose topic the filter matches, the core's own among them."""
         yield from (each for topic, each in self._own.items() if matches(topic_filter, topic))
-        levels = topic_filter.split("/")
-        first, to_the_end = levels[0], levels[-1] == "#"
-        # MQTT 5, 4.7.2: a wildcard in the first level never matches a topic that starts with "$".
-        nodes = [
-            node
-            for level, node in self._root.children.items()
-            if level == first or (first in ("+", "#") and not level.startswith("$"))
-        ]
-        for level in levels[1:-1] if to_the_end else levels[1:]:
-            nodes = _below(nodes, level)
-        found = _everything(nodes) if to_the_end else nodes
-        yield from (node.message for node in found if node.message is not None)
+        yield from self._tree.under(topic_filter)
 
     def _fits(self, message: Message) -> bool:
         old = self._messages.get(message.topic)
@@ -122,23 +108,11 @@ class RetainedMessages:
         self._messages[message.topic] = message
         if message.expires_at is not None:
             self._soonest = min(self._soonest, message.expires_at)
-        node = self._root
-        for level in message.topic.split("/"):
-            node = node.children.setdefault(level, _Node())
-        node.message = message
+        self._tree.put(message.topic, message)
 
     def _erase(self, topic: str) -> Commit | None:
         self._bytes -= _size(self._messages.pop(topic))
-        path = [self._root]
-        levels = topic.split("/")
-        for level in levels:
-            path.append(path[-1].children[level])
-        path[-1].message = None
-        for index in range(len(levels) - 1, -1, -1):
-            node = path[index + 1]
-            if node.children or node.message is not None:
-                break
-            del path[index].children[levels[index]]
+        self._tree.remove(topic)
         return self._keeper.erase(topic) if self._keeper else None
 
     def _expire(self, now: float) -> None:
@@ -149,21 +123,6 @@ class RetainedMessages:
             self._erase(topic)
         ends = (message.expires_at for message in self._messages.values() if message.expires_at is not None)
         self._soonest = min(ends, default=inf)
-
-
-def _below(nodes: list[_Node], level: str) -> list[_Node]:
-    if level == "+":
-        return [child for node in nodes for child in node.children.values()]
-    return [child for node in nodes if (child := node.children.get(level)) is not None]
-
-
-def _everything(nodes: list[_Node]) -> Iterator[_Node]:
-    """The nodes and all below them: "a/#" matches "a" too (4.7.1.2)."""
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        yield node
-        stack.extend(node.children.values())
 
 
 def _size(message: Message) -> int:

@@ -100,7 +100,7 @@ class Router:
         A shared one is judged by what follows "$share/NAME/". It is owed no retained messages, and
         `no_local` with it is a protocol error: both are the transport's to know (MQTT 5, 4.8.2, 3.8.3.1).
         """
-        if not self._routes.may_subscribe(subscriber.principal, split_share(topic_filter)[1]):
+        if not self.may_subscribe(subscriber.principal, topic_filter):
             self._denials.note(subscriber.principal, "subscribe to", topic_filter)
             return False
         self._subscriptions.add(
@@ -108,6 +108,10 @@ class Router:
         )
         self.invalidate()
         return True
+
+    def may_subscribe(self, principal: Principal, topic_filter: str) -> bool:
+        """What `subscribe` would answer now; nobody is denied anything by asking."""
+        return self._routes.may_subscribe(principal, split_share(topic_filter)[1])
 
     def unsubscribe(self, subscriber: Receiver, topic_filter: str) -> bool:
         """Take a subscription back; False when there was none."""
@@ -254,7 +258,9 @@ class Router:
             "denied_by_kind": self._denials.by_kind(),
             "refused": dict(self.refused),
             "subscriptions": len(self._subscriptions),
+            "shared_subscriptions": self._subscriptions.shared,
             "retained": len(self._retained),
+            "retained_bytes": self._retained.bytes,
             "ports": sorted(self._ports),
         }
 

@@ -24,9 +24,9 @@ THING: Final = "${thing}"
 TARGET: Final = "${target}"
 # Where the core speaks of itself: a device that could write here could hide or invent an alarm.
 CORE_TOPICS: Final = ("$SYS/", "edgecore/alarm/")
-# Answers kept, one per (sender, topic) asked about: some 400 bytes each. Plans are kept beside them and made
-# anew at each change of a subscription; these only at a change of the rows.
-MAX_ANSWERS: Final = 8_192
+# Answers kept, one per (sender, topic) asked about: at some 350 bytes each 11 MB at the most, and more than
+# there may be retained messages. Plans go at each change of a subscription; these only at one of the rows.
+MAX_ANSWERS: Final = 32_768
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
-"""The subscription table: which subscriber asked for which topic filter. A trie of levels.
+"""The subscription table: which subscriber asked for which topic filter.
 
-Knows nothing of routes: whether a message may flow is decided in routes.py. No recursion: how deep a filter
-is, its client decides.
+Knows nothing of routes: whether a message may flow is decided in routes.py.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 
 from edgecore.base.interfaces import Receiver
 from edgecore.base.topic import split_share
+from edgecore.router.level_tree import LevelTree
 
 # Within one filter a subscriber stands once for itself and once in each share group that it joined.
 _Key = int | tuple[str, int]
@@ -61,19 +61,11 @@ class Subscription:
         self.identifier = identifier
 
 
-class _Node:
-    __slots__ = ("children", "subscriptions")
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.subscriptions: dict[_Key, Subscription] = {}
-
-
 class SubscriptionTable:
-    """All subscriptions. Adding one twice replaces it (MQTT 5, 3.8.4); removal leaves no empty node."""
+    """All subscriptions. Adding one twice replaces it (MQTT 5, 3.8.4); removal leaves nothing behind."""
 
     def __init__(self) -> None:
-        self._root = _Node()
+        self._tree: LevelTree[dict[_Key, Subscription]] = LevelTree()
         self._filters: dict[int, set[str]] = {}
         self._shares: dict[str, Share] = {}
         self._count = 0
@@ -81,20 +73,27 @@ class SubscriptionTable:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def shared(self) -> int:
+        """How many of them are memberships of share groups."""
+        return sum(share.members for share in self._shares.values())
+
     def add(self, subscription: Subscription) -> None:
         """Insert, or replace what the same subscriber asked for with the same filter."""
         asked = subscription.topic_filter
-        node = self._root
-        for level in split_share(asked)[1].split("/"):
-            node = node.children.setdefault(level, _Node())
+        topic_filter = split_share(asked)[1]
+        here = self._tree.get(topic_filter)
+        if here is None:
+            here = {}
+            self._tree.put(topic_filter, here)
         identity = id(subscription.subscriber)
         key = _key(identity, subscription.share)
-        if key not in node.subscriptions:
+        if key not in here:
             self._count += 1
             self._filters.setdefault(identity, set()).add(asked)
             if subscription.share:
                 self._shares.setdefault(asked, Share(asked)).members += 1
-        node.subscriptions[key] = subscription
+        here[key] = subscription
 
     def remove(self, subscriber: Receiver, topic_filter: str) -> bool:
         """Remove; False when there was no such subscription."""
@@ -122,31 +121,10 @@ class SubscriptionTable:
 
     def match(self, topic: str) -> list[Subscription]:
         """All subscriptions whose filter matches the topic name, shared ones among them."""
-        found: list[Subscription] = []
-        levels = topic.split("/")
-        root = self._root.children
-        # MQTT 5, 4.7.2: a wildcard in the first level never matches a topic that starts with "$".
-        if topic.startswith("$"):
-            first = root.get(levels[0])
-            nodes = [first] if first is not None else []
-        else:
-            if (rest := root.get("#")) is not None:
-                found.extend(rest.subscriptions.values())
-            nodes = [node for node in (root.get(levels[0]), root.get("+")) if node is not None]
-        for level in levels[1:]:
-            nodes = _next(nodes, level, found)
-        for node in nodes:
-            found.extend(node.subscriptions.values())
-            if (rest := node.children.get("#")) is not None:  # "a/#" matches "a" too (4.7.1.2)
-                found.extend(rest.subscriptions.values())
-        return found
+        return [each for here in self._tree.matching(topic) for each in here.values()]
 
     def __iter__(self) -> Iterator[Subscription]:
-        stack = [self._root]
-        while stack:
-            node = stack.pop()
-            yield from node.subscriptions.values()
-            stack.extend(node.children.values())
+        return (each for here in self._tree for each in here.values())
 
     def _forget(self, identity: int, asked: str) -> None:
         name, topic_filter = split_share(asked)
@@ -156,35 +134,11 @@ class SubscriptionTable:
             if not share.members:
                 del self._shares[asked]
         self._count -= 1
-        self._prune(_key(identity, asked if name else ""), topic_filter)
-
-    def _prune(self, key: _Key, topic_filter: str) -> None:
-        path = [self._root]
-        levels = topic_filter.split("/")
-        for level in levels:
-            path.append(path[-1].children[level])
-        path[-1].subscriptions.pop(key)
-        for index in range(len(levels) - 1, -1, -1):
-            child = path[index + 1]
-            if child.children or child.subscriptions:
-                return
-            del path[index].children[levels[index]]
-
-
-def _next(nodes: list[_Node], level: str, found: list[Subscription]) -> list[_Node]:
-    """The nodes one level further down a topic; what ends in "#" on the way is added to `found`."""
-    following = []
-    for node in nodes:
-        children = node.children
-        if not children:
-            continue
-        if (rest := children.get("#")) is not None:
-            found.extend(rest.subscriptions.values())
-        if (same := children.get(level)) is not None:
-            following.append(same)
-        if (any_level := children.get("+")) is not None:
-            following.append(any_level)
-    return following
+        here = self._tree.get(topic_filter)
+        assert here is not None
+        del here[_key(identity, asked if name else "")]
+        if not here:
+            self._tree.remove(topic_filter)
 
 
 def _key(identity: int, share: str) -> _Key:

@@ -201,7 +201,8 @@ class Database:
         self._waiting -= len(writes)
         self._counts["commits"] += bool(writes)
         self._counts["works"] += len(writes)
-        fatal = next((outcome for outcome in outcomes if is_fatal(outcome)), None)
+        errors = (each for each in (*outcomes, *results) if isinstance(each, Exception))
+        fatal = next((each for each in errors if is_fatal(each)), None)
         if fatal is not None:
             self._break(fatal)
         for write, outcome in zip(writes, outcomes, strict=True):

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -33,7 +33,7 @@ TABLES: Final = {TABLE: f'CREATE TABLE "{TABLE}" (key TEXT PRIMARY KEY, value BL
 class Dictionary:
     """Text keys, JSON values. What `put` and `delete` did is durable when they return.
 
-    The plain methods block for a sync; on the loop use `aget`, `aput` and `adelete`, and do not mix
+    The plain methods block for a sync; on the loop use those that begin with an a, and do not mix
     the two kinds at the same time. `set_aside` names a damaged file that was put away at opening, after what
     is readable was salvaged, or is "".
     """
@@ -79,6 +79,18 @@ class Dictionary:
         with self._errors():
             self._table[key] = value
 
+    def put_all(self, values: Mapping[str, object]) -> None:
+        """Set all of `values` in one transaction. Raises StoreError; then all old values stand."""
+        if not values:
+            return
+        with self._errors():
+            pairs = [part for key, value in values.items() for part in (key, self._table.encode(value))]
+            # One statement: sqlitedict commits after each, and goes on after one that failed.
+            places = ",".join(["(?,?)"] * len(values))
+            statement = f'REPLACE INTO "{TABLE}" (key, value) VALUES {places}'  # noqa: S608  no value is in it
+            self._table.conn.execute(statement, pairs)
+            self._table.commit()
+
     def delete(self, key: str) -> bool:
         """Forget `key`; False when it was not there."""
         with self._errors():
@@ -108,6 +120,11 @@ class Dictionary:
         """`put` off the loop."""
         async with self._one_at_a_time:
             await asyncio.to_thread(self.put, key, value)
+
+    async def aput_all(self, values: Mapping[str, object]) -> None:
+        """`put_all` off the loop."""
+        async with self._one_at_a_time:
+            await asyncio.to_thread(self.put_all, values)
 
     async def adelete(self, key: str) -> bool:
         """`delete` off the loop."""

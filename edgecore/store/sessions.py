@@ -11,7 +11,8 @@ A message that is inserted and erased before its turn is handed to the disk is n
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -37,6 +38,7 @@ SCHEMA: Final = (
 SAVE: Final = "INSERT INTO sessions VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET record = excluded.record"
 INSERT: Final = "INSERT INTO session_messages VALUES (?, ?, ?, ?, ?, ?)"
 INCOMING: Final = "INSERT OR IGNORE INTO session_incoming VALUES (?, ?)"
+LET_GO: Final = "DELETE FROM session_incoming WHERE session = ? AND packet_id = ?"
 # Acknowledgements come mostly in order, so most deletions are of neighbours: one statement each run.
 ERASE: Final = "DELETE FROM session_messages WHERE id BETWEEN ? AND ?"
 # What the client has received (QoS 2, between PUBREC and PUBCOMP) needs its packet identifier and no body.
@@ -46,7 +48,7 @@ MAX_FETCH: Final = 256
 
 
 class StoredRow(NamedTuple):
-    """A message of a session, without its body. `size`: the body's bytes; `released`: 1 when it is gone."""
+    """A message of a session, without its body. `size`: the bytes of that; `released`: 1 when it is gone."""
 
     id: int
     session: int
@@ -56,11 +58,49 @@ class StoredRow(NamedTuple):
     released: int
 
 
+class StoredRows:
+    """StoredRow after StoredRow, in 25 bytes each: a site may have a million of them when the core starts.
+
+    `unusable`: ids of rows that hold what this store never wrote. SQLite checks pages, not what is in them,
+    and a bit that has flipped must not stop the core.
+    """
+
+    __slots__ = ("_columns", "unusable")
+
+    def __init__(self, rows: Iterable[tuple[int, ...]]) -> None:
+        # In the order of StoredRow's fields; of 8, 8, 2, 2, 4 and 1 bytes.
+        self._columns = [array(code) for code in "QQHHIB"]
+        self.unusable: list[int] = []
+        limits = [256**column.itemsize for column in self._columns]
+        for row in rows:
+            if all(0 <= value < limit for value, limit in zip(row, limits, strict=True)):
+                for column, value in zip(self._columns, row, strict=True):
+                    column.append(value)
+            else:
+                self.unusable.append(row[0])
+
+    @property
+    def highest_id(self) -> int:
+        """The highest id of all rows, or 0."""
+        return max((0, *self._columns[0][-1:], *self.unusable))
+
+    @property
+    def highest_session(self) -> int:
+        """The highest key of a session that has rows, or 0."""
+        return max(self._columns[1], default=0)
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def __iter__(self) -> Iterator[StoredRow]:
+        return map(StoredRow, *self._columns)
+
+
 class Loaded(NamedTuple):
     """What an earlier run left: records by key, messages in order, and (key, packet id) that came in."""
 
     sessions: list[tuple[int, bytes]]
-    messages: list[StoredRow]
+    messages: StoredRows
     incoming: list[tuple[int, int]]
 
 
@@ -73,18 +113,22 @@ class _Rows:
     """What one turn changes. Deletions of what the turn itself inserts are done here, in memory."""
 
     sessions: dict[int, bytes] = field(default_factory=dict)
-    gone: list[int] = field(default_factory=list)
     inserts: dict[int, tuple[int, int, int, bytes, bytes | None]] = field(default_factory=dict)
     incoming: dict[tuple[int, int], None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Freed:
-    """What one turn takes away: never refused, also not on a full disk."""
+    """What one turn takes away, or writes anew at no greater length: never refused, also not on a full disk.
 
+    May be written before the turn's changes or after them, so no row may stand in both.
+    """
+
+    renewed: dict[int, bytes] = field(default_factory=dict)
+    sessions: list[int] = field(default_factory=list)
     messages: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
-    incoming: list[tuple[int, int]] = field(default_factory=list)
+    incoming: dict[tuple[int, int], None] = field(default_factory=dict)
 
 
 def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
@@ -94,20 +138,20 @@ def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
         connection.executemany(INSERT, [(number, *row) for number, row in rows.inserts.items()])
     if rows.incoming:
         connection.executemany(INCOMING, rows.incoming)
-    for key in rows.gone:
-        connection.execute("DELETE FROM sessions WHERE key = ?", (key,))
-        connection.execute("DELETE FROM session_incoming WHERE session = ?", (key,))
 
 
 def _apply_freed(connection: sqlite3.Connection, rows: _Freed) -> None:
+    if rows.renewed:
+        connection.executemany(SAVE, rows.renewed.items())
     if rows.messages:
         connection.executemany(ERASE, runs(rows.messages))
     if rows.released:
         connection.executemany(RELEASE, [(number,) for number in rows.released])
     if rows.incoming:
-        connection.executemany(
-            "DELETE FROM session_incoming WHERE session = ? AND packet_id = ?", rows.incoming
-        )
+        connection.executemany(LET_GO, rows.incoming)
+    for key in rows.sessions:
+        connection.execute("DELETE FROM sessions WHERE key = ?", (key,))
+        connection.execute("DELETE FROM session_incoming WHERE session = ?", (key,))
 
 
 def runs(ids: Iterable[int]) -> list[tuple[int, int]]:
@@ -137,8 +181,10 @@ class SessionStore:
         return self._take_over(await self._database.read(_load))
 
     def _take_over(self, loaded: Loaded) -> Loaded:
-        self._next_key = max((key for key, _ in loaded.sessions), default=0) + 1
-        self._next_id = max((row.id for row in loaded.messages), default=0) + 1
+        # A key that any row still bears is nobody else's: a new session must not inherit from an old one.
+        keys = (key for key, _ in (*loaded.sessions, *loaded.incoming))
+        self._next_key = max(loaded.messages.highest_session, *keys, 0) + 1
+        self._next_id = loaded.messages.highest_id + 1
         return loaded
 
     def new_key(self) -> int:
@@ -149,16 +195,35 @@ class SessionStore:
 
     def save(self, key: int, record: bytes) -> Commit:
         """Keep this as the session's record. Raises RefusedError as Database.write does."""
+        freed = self._freed.open()
+        if freed is not None and key in freed.rows.renewed:
+            freed.rows.renewed[key] = record
+            return freed.commit
         batch = self._rows.join()
         batch.rows.sessions[key] = record
+        return batch.commit
+
+    def renew(self, key: int, record: bytes) -> Commit:
+        """Keep this in place of a record that is on the disk and no shorter: never refused."""
+        young = self._rows.open()
+        if young is not None and key in young.rows.sessions:
+            young.rows.sessions[key] = record
+            return young.commit
+        batch = self._freed.join()
+        batch.rows.renewed[key] = record
         return batch.commit
 
     def discard(self, key: int, messages: Iterable[int]) -> Commit:
         """Forget a session, its incoming identifiers and these messages."""
         self.erase(messages)
-        batch = self._rows.join()
-        batch.rows.sessions.pop(key, None)
-        batch.rows.gone.append(key)
+        young = self._rows.open()
+        if young is not None:
+            young.rows.sessions.pop(key, None)
+            for taken in [each for each in young.rows.incoming if each[0] == key]:
+                del young.rows.incoming[taken]
+        batch = self._freed.join()
+        batch.rows.renewed.pop(key, None)
+        batch.rows.sessions.append(key)
         return batch.commit
 
     def insert(
@@ -192,12 +257,18 @@ class SessionStore:
         """Remember a QoS 2 identifier that came from the client."""
         batch = self._rows.join()
         batch.rows.incoming[key, packet_id] = None
+        freed = self._freed.open()
+        if freed is not None:
+            freed.rows.incoming.pop((key, packet_id), None)
         return batch.commit
 
     def erase_incoming(self, key: int, packet_id: int) -> Commit:
-        """Forget it: the client has let go."""
+        """Forget it: the client has let go, or its message was not taken."""
+        young = self._rows.open()
+        if young is not None:
+            young.rows.incoming.pop((key, packet_id), None)
         batch = self._freed.join()
-        batch.rows.incoming.append((key, packet_id))
+        batch.rows.incoming[key, packet_id] = None
         return batch.commit
 
     def fetch(self, messages: Iterable[int], answer: Answer) -> None:
@@ -209,16 +280,22 @@ class SessionStore:
 
 
 def _load(connection: sqlite3.Connection) -> Loaded:
-    sessions = connection.execute("SELECT key, record FROM sessions ORDER BY key").fetchall()
+    sessions = connection.execute("SELECT key, CAST(record AS BLOB) FROM sessions ORDER BY key").fetchall()
     messages = connection.execute(
-        "SELECT id, session, packet_id, flags, ifnull(length(record), 0), record IS NULL"
+        "SELECT id, CAST(session AS INTEGER), CAST(packet_id AS INTEGER), CAST(flags AS INTEGER),"
+        " ifnull(length(record), 0) + ifnull(length(extra), 0), record IS NULL"
         " FROM session_messages ORDER BY id"
     )
-    incoming = connection.execute("SELECT session, packet_id FROM session_incoming").fetchall()
-    return Loaded(sessions, [StoredRow(*row) for row in messages], incoming)
+    incoming = connection.execute(
+        "SELECT session, packet_id FROM session_incoming"
+        " WHERE typeof(session) = 'integer' AND typeof(packet_id) = 'integer'"
+        " AND packet_id BETWEEN 1 AND 65535"
+    ).fetchall()
+    return Loaded(sessions, StoredRows(messages), incoming)
 
 
 def _fetch(messages: tuple[int, ...], connection: sqlite3.Connection) -> list[Body]:
     marks = ",".join("?" * len(messages))
-    wanted = f"SELECT id, record, extra FROM session_messages WHERE id IN ({marks})"  # noqa: S608  only marks
+    body = "id, CAST(record AS BLOB), CAST(extra AS BLOB)"
+    wanted = f"SELECT {body} FROM session_messages WHERE id IN ({marks})"  # noqa: S608  only marks
     return connection.execute(f"{wanted} AND record IS NOT NULL ORDER BY id", messages).fetchall()

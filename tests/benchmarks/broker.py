@@ -1,215 +1,137 @@
-"""The broker benchmark: edgecore's listener and router beside Mosquitto, interleaved, as ratios of medians.
+"""The broker benchmark: the core's daemon beside Mosquitto, interleaved, as ratios of medians.
 
-    python -m tests.benchmarks.broker [--rounds 5] [--seconds 2] [--quick] [--json]
-
-Both serve mutual TLS with the same certificates, no persistence, no logging per message. What is counted
-is messages delivered; CPU is that of the broker's process per delivered message. On a machine with two
-cores the generator has one of them: a run in which it was busier than BUSY and the broker was not was
-bounded by the generator, and is marked with "g".
+Both serve mutual TLS with the same certificates. Mosquitto keeps nothing on disk (persistence false); the
+core does what it always does. What is counted is messages delivered; CPU is that of the broker's process.
+Generators encode what they send before the clock runs. On a machine with two cores the generator has one:
+a run in which it was busier than 85 % of a core and the broker was not is marked "g", a lower bound.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import getpass
 import json
-import shutil
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks import load, load_pki
+from tests.benchmarks.brokers import EDGECORE, MOSQUITTO, mosquitto_program, raise_open_files
+from tests.benchmarks.cases import TABLES, Case, cases
+from tests.benchmarks.machine import describe
+from tests.benchmarks.results import Figures, Row, as_records, from_records, markdown, row_of
+from tests.benchmarks.stage import Scale, Stage
 
-DEVICES = 200
-BUSY = 0.85
-
-MOSQUITTO = """\
-listener {port} 127.0.0.1
-cafile {pki}/ca.pem
-certfile {pki}/server.pem
-keyfile {pki}/server.key
-require_certificate true
-allow_anonymous true
-persistence false
-log_dest none
-set_tcp_nodelay true
-# Started by root it would change to a user that cannot read the keys.
-user {user}
-# The default windows (20 in flight, 1000 queued) would bound QoS 1 here, not the broker.
-max_inflight_messages 256
-max_queued_messages 100000
-"""
+# A case of 5,000 connections, and what else is open.
+DESCRIPTORS = 8_192
 
 
-@dataclass(frozen=True)
-class Case:
-    """One row of the table: a name and what to run against (pki, port, pid)."""
-
-    name: str
-    run: Callable[[Path, int, int], load.Figures]
-    paced: bool = False
-
-
-def cases(seconds: float, quick: bool) -> list[Case]:
-    shapes = ((1, 1), (1, 10), (20, 1))
-    sizes = (64,) if quick else (64, 200)
-    found = [
-        _saturated(*shape, size, qos, seconds, False) for qos in (0, 1) for shape in shapes for size in sizes
-    ]
-    found.extend(_saturated(*shape, 64, 0, seconds, True) for shape in (shapes[0], shapes[2]))
-    for rate in (4000, 400):
-        name = f"paced {rate}/s from {DEVICES} devices, 64 B, QoS 0"
-        found.append(Case(name, _paced(rate, max(seconds, 3.0)), paced=True))
-    return found
-
-
-def _saturated(publishers, subscribers, size, qos, seconds, single) -> Case:
-    def run(pki: Path, port: int, pid: int) -> load.Figures:
-        return load.saturated(pki, port, pid, publishers, subscribers, size, qos, seconds, single)
-
-    name = f"{publishers}→{subscribers}, {size} B, QoS {qos}" + (", one per TLS record" if single else "")
-    return Case(name, run)
-
-
-def _paced(rate: int, seconds: float):
-    return lambda pki, port, pid: load.paced(pki, port, pid, DEVICES, rate, 64, seconds)
-
-
-@contextlib.contextmanager
-def mosquitto(pki: Path) -> Iterator[tuple[int, int]]:
-    """Run Mosquitto; gives (port, pid)."""
-    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    config = pki / "mosquitto.conf"
-    config.write_text(MOSQUITTO.format(port=port, pki=pki, user=getpass.getuser()))
-    with _process([program, "-c", str(config)]) as process:
-        _wait_for(port, process)
-        yield port, process.pid
-
-
-@contextlib.contextmanager
-def core(pki: Path) -> Iterator[tuple[int, int]]:
-    """Run the minimal core; gives (port, pid)."""
-    command = [sys.executable, "-m", "tests.benchmarks.broker_core", str(pki), "0"]
-    with _process(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError("the core did not start")
-        yield int(line), process.pid
-
-
-@contextlib.contextmanager
-def _process(command, **options) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, **options)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(100):
-        if process.poll() is not None:
-            raise RuntimeError("mosquitto ended at once")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.05)
-    raise RuntimeError("mosquitto does not listen")
-
-
-def measure(rounds: int, chosen: list[Case], progress) -> dict[str, dict[str, list[load.Figures]]]:
+def measure(rounds: int, chosen: Sequence[Case], folder: Path, progress: Callable[[str], None]) -> list[Row]:
     """Every case in every round against both, one after the other: drift hits both alike."""
-    results = {case.name: {"mosquitto": [], "edgecore": []} for case in chosen}
-    with tempfile.TemporaryDirectory() as name:
-        pki = Path(name)
-        load_pki.make(pki, DEVICES)
-        with mosquitto(pki) as peer, core(pki) as ours:
-            for number in range(rounds):
-                for case in chosen:
-                    for who, (port, pid) in (("mosquitto", peer), ("edgecore", ours)):
-                        load.wait_until_idle(pid)
-                        figures = case.run(pki, port, pid)
-                        results[case.name][who].append(figures)
-                        for fault in figures.faults:
-                            print(f"{case.name}, {who}: {fault}", file=sys.stderr)
-                    progress(number, case)
-    return results
+    runs: dict[str, dict[str, list[Figures]]] = {case.name: {MOSQUITTO: [], EDGECORE: []} for case in chosen}
+    with contextlib.ExitStack() as stack:
+        stage = Stage(folder, stack)
+        for number in range(rounds):
+            for case in chosen:
+                if number >= case.rounds:
+                    continue
+                for who in (MOSQUITTO, EDGECORE):
+                    progress(f"round {number + 1}/{min(rounds, case.rounds)}: {case.name}, {who}")
+                    figures = case.run(stage, who)
+                    runs[case.name][who].append(figures)
+                    for fault in figures.faults:
+                        progress(f"FAULT {case.name}, {who}: {fault}")
+    return [row_of(case.name, case.title, case.table, runs[case.name]) for case in chosen]
 
 
-def summary(results) -> list[dict[str, object]]:
-    """Medians and ratios, one record per case."""
-    rows = []
-    for name, by in results.items():
-        row: dict[str, object] = {"case": name}
-        for who, runs in by.items():
-            for key in ("rate", "broker_cpu", "broker_busy", "generator_busy", "p50", "p99"):
-                row[f"{who}_{key}"] = statistics.median(getattr(run, key) for run in runs)
-            row[f"{who}_faults"] = sum(len(run.faults) for run in runs)
-        row["rate_ratio"] = row["edgecore_rate"] / (row["mosquitto_rate"] or float("nan"))
-        row["cpu_ratio"] = row["edgecore_broker_cpu"] / row["mosquitto_broker_cpu"]
-        rows.append(row)
-    return rows
-
-
-def table(rows) -> str:
-    """The summary as a markdown table."""
-    lines = [
-        "| case | Mosquitto msg/s | edgecore msg/s | ratio | Mosquitto µs CPU | ours | ratio | p50 / p99 ms | ours |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = [row["case"], _rate(row, "mosquitto"), _rate(row, "edgecore"), f"{row['rate_ratio']:.2f}x"]
-        cells += [f"{row['mosquitto_broker_cpu']:.2f}", f"{row['edgecore_broker_cpu']:.2f}"]
-        cells.append(f"{row['cpu_ratio']:.2f}x")
-        for who in ("mosquitto", "edgecore"):
-            late = row[f"{who}_p99"]
-            cells.append(f"{row[f'{who}_p50']:.2f} / {late:.2f}" if late else "")
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    return "\n".join(lines)
-
-
-def _rate(row, who: str) -> str:
-    bounded = row[f"{who}_broker_busy"] < BUSY < row[f"{who}_generator_busy"]
-    return f"{row[f'{who}_rate']:,.0f}" + (" g" if bounded else "")
+def select(only: str, offered: Sequence[Case]) -> list[Case]:
+    """The cases that `only` names: whole names or beginnings, with commas; all for "". Raises ValueError."""
+    names = [case.name for case in offered]
+    wanted: set[str] = set()
+    for word in filter(None, only.split(",")):
+        found = [name for name in names if name == word] or [name for name in names if name.startswith(word)]
+        if not found:
+            raise ValueError(f"no case begins with {word!r}; there are {', '.join(names)}")
+        wanted.update(found)
+    return [case for case in offered if not wanted or case.name in wanted]
 
 
 def main(argv: list[str]) -> int:
-    """Run the benchmark and print its table. Exit code 2: Mosquitto is not installed."""
-    parser = argparse.ArgumentParser(prog="broker", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
-    parser.add_argument("--quick", action="store_true", help="64 bytes only")
-    parser.add_argument("--only", default="", help="cases whose name holds this text")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(argv)
-    if not (shutil.which("mosquitto") or Path("/usr/sbin/mosquitto").exists()):
-        print("mosquitto is not installed: apt-get install mosquitto", file=sys.stderr)
+    """Run the benchmark and print its tables. Exit code 2: it cannot be run here, or was asked wrongly."""
+    options = _parser().parse_args(argv)
+    scale = Scale(
+        seconds=options.seconds,
+        sizes=(64,) if options.quick else Scale.sizes,
+        crowd=options.devices,
+        multitude=options.multitude,
+        stored=options.stored,
+    )
+    offered = cases(scale)
+    if options.read:
+        saved = json.loads(options.read.read_text())
+        print(_page(saved["machine"], from_records(saved["rows"]), offered))
+        return 0
+    try:
+        chosen = select(options.only, offered)
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
-    chosen = [case for case in cases(options.seconds, options.quick) if options.only in case.name]
-    results = measure(options.rounds, chosen, _progress(options.rounds))
-    rows = summary(results)
-    print(json.dumps(rows, indent=2) if options.json else table(rows))
+    found = _cannot_run()
+    if found:
+        print(found, file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="edgecore-bench-", dir=options.folder) as name:
+        rows = measure(options.rounds, chosen, Path(name), lambda text: print(text, file=sys.stderr))
+        machine = describe(Path(name))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine, "rows": as_records(rows)}, indent=1) + "\n")
+    print(_page(machine, rows, offered))
     return 0
 
 
-def _progress(rounds: int):
-    return lambda number, case: print(f"round {number + 1}/{rounds}: {case.name}", file=sys.stderr)
+def _cannot_run() -> str:
+    if mosquitto_program() is None:
+        return "mosquitto is not installed: apt-get install mosquitto"
+    files = raise_open_files()
+    if files < DESCRIPTORS:
+        return f"found a limit of {files} open files, expected {DESCRIPTORS}: raise it with ulimit -Hn"
+    return ""
+
+
+def _page(machine: str, rows: Sequence[Row], offered: Sequence[Case]) -> str:
+    budgets = {case.name: case.budgets for case in offered}
+    text = f"{machine}\n\n{markdown(rows, TABLES, budgets)}"
+    if any(any(row.bounded.values()) for row in rows):
+        text += "\n\n**g**: the generator was busier than the broker, so the figure is a lower bound."
+    if any(any(row.faults.values()) for row in rows):
+        text += "\n\n**†**: not as it should be:\n"
+        for row in rows:
+            for who, faults in row.faults.items():
+                text += "".join(f"\n- {row.case}, {who}: {fault}" for fault in dict.fromkeys(faults))
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    listing = "\n".join(f"  {case.name:29} {case.explains}" for case in cases(Scale()))
+    parser = argparse.ArgumentParser(
+        prog='make bench ARGS="broker ..."',
+        description=__doc__,
+        epilog=f"cases:\n{listing}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="of each case against each broker (5)")
+    parser.add_argument("--seconds", type=float, default=Scale.seconds, help="of each measurement (2)")
+    parser.add_argument("--quick", action="store_true", help="64 bytes only")
+    parser.add_argument("--only", default="", help="cases whose name begins so; several with commas")
+    parser.add_argument("--devices", type=int, default=Scale.crowd, help="that reconnect, or are idle (1000)")
+    parser.add_argument("--multitude", type=int, default=Scale.multitude, help="of idle-multitude (5000)")
+    parser.add_argument(
+        "--stored", type=int, default=Scale.stored, help="messages of the offline case (20000)"
+    )
+    parser.add_argument("--folder", type=Path, help="on the disk that the core's store is to be measured on")
+    parser.add_argument("--json", type=Path, help="write all that was measured to this file too")
+    parser.add_argument("--read", type=Path, help="measure nothing: print the tables of such a file")
+    return parser
 
 
 if __name__ == "__main__":

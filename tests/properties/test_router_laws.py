@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecore.base.topic import bind, check_filter, check_topic, intersects, matches
+from edgecore.router.level_tree import LevelTree
 from edgecore.router.subscriptions import Subscription, SubscriptionTable
 
 LEVELS = st.sampled_from(["a", "b", "", "$x"])
@@ -30,6 +31,44 @@ def test_the_trie_equals_the_naive_matcher(filters, topic):
         table.add(Subscription(someone, check_filter(each), 0))
     assert sorted(each.topic_filter for each in table.match(topic)) == sorted(
         {each for each in filters if matches(each, topic)}
+    )
+
+
+STEPS = st.lists(st.tuples(st.booleans(), st.one_of(TOPICS, FILTERS)), max_size=20)
+
+
+@given(STEPS, TOPICS, FILTERS)
+def test_the_tree_is_a_dictionary_that_can_be_asked_by_topic_and_by_filter(steps, topic, topic_filter):
+    tree, naive = LevelTree(), {}
+    for number, (add, path) in enumerate(steps):
+        if add:
+            tree.put(path, number)
+            naive[path] = number
+        elif naive.pop(path, None) is not None:
+            tree.remove(path)
+    assert {path: tree.get(path) for _, path in steps} == {path: naive.get(path) for _, path in steps}
+    assert sorted(tree) == sorted(naive.values())
+    assert sorted(tree.matching(topic)) == sorted(
+        value for path, value in naive.items() if matches(path, topic)
+    )
+    if not any("+" in path or "#" in path for path in naive):
+        assert sorted(tree.under(topic_filter)) == sorted(
+            value for path, value in naive.items() if matches(topic_filter, path)
+        )
+    stack = list(tree._root.children.values())
+    while stack:
+        node = stack.pop()
+        assert node.value is not None or len(node.children) > 1
+        stack.extend(node.children.values())
+
+
+@given(st.lists(TOPICS, max_size=12), FILTERS)
+def test_the_topics_under_a_filter_are_those_it_matches(topics, topic_filter):
+    tree = LevelTree()
+    for topic in topics:
+        tree.put(topic, topic)
+    assert sorted(tree.under(topic_filter)) == sorted(
+        {each for each in topics if matches(topic_filter, each)}
     )
 
 

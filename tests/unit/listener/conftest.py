@@ -1,4 +1,4 @@
-"""Throw-away certificates and a session without sockets, for the listener's tests."""
+"""Throw-away certificates and a listener without sockets, for the listener's tests."""
 
 from __future__ import annotations
 
@@ -14,26 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from turn_database import TurnDatabase, session_store
+from listening import Book, House
+from turn_database import TurnDatabase
 
-from edgecore.base.clock import ManualClock
-from edgecore.base.group import DeviceSpec, Row
-from edgecore.listener.admission import Admission
-from edgecore.listener.credential import CertificateCredential
-from edgecore.listener.device_session import DeviceSession
-from edgecore.listener.door import Door
-from edgecore.listener.kept_sessions import KeptSessions
-from edgecore.listener.refusals import Refusals
-from edgecore.listener.sessions import Sessions
-from edgecore.listener.settings import ListenerSettings
 from edgecore.listener.tls import TlsFiles
-from edgecore.listener.turn import Turn
-from edgecore.mqtt import packets as p
-from edgecore.mqtt import properties as pr
-from edgecore.mqtt.codec import decode, encode
-from edgecore.mqtt.framer import Framer
-from edgecore.mqtt.properties import PropertyMap
-from edgecore.router import Router
 
 BEGIN, END = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
 
@@ -97,115 +81,6 @@ def write(folder, name, key, issuer, authority, ca=False, end=END):
     )
 
 
-class Book(dict):
-    """Fingerprint -> name."""
-
-    def lookup(self, fingerprint):
-        return self.get(fingerprint)
-
-
-class FakeWire:
-    """A connection that keeps what was sent."""
-
-    def __init__(self):
-        self.blocked = False
-        self.sent = []
-        self.finished = False
-        self.holding = False
-
-    def send(self, data):
-        self.sent.append(data)
-
-    def finish(self):
-        self.finished = True
-
-    def hold_reading(self, hold):
-        self.holding = hold
-
-
-class House:
-    """Everything behind the door but sockets: devices `one`, `two`, `three`; certificates are their names."""
-
-    def __init__(self, database=None, clock=None, **settings):
-        self.clock = clock or ManualClock()
-        self.router = Router(self.clock)
-        self.specs = {name: DeviceSpec(name, name) for name in ("one", "two", "three")}
-        self.book = Book({name: name for name in self.specs})
-        self.routes(Row(("device:*",), ("t/#",), ("device:*",)))
-        self.settings = ListenerSettings(**settings)
-        self.database, self.kept = database, None
-        if database is not None:
-            store, left = session_store(database)
-            self.kept = KeptSessions(store, self.router, self.settings, self.clock)
-            self.kept.restore(left)
-        self.sessions, self.refusals = Sessions(self.kept), Refusals()
-        self.due = []
-        self.given, self.committing = settings, True
-        self.turn = Turn(self.due.append)
-
-    def routes(self, *rows):
-        self.router.set_rows(rows, self.specs)
-
-    def session(self, certificate):
-        door = Door(self.settings, self.router, self.sessions, self.refusals, self.turn, self.clock)
-        credential = CertificateCredential(Admission(self.book, self.specs.get), certificate)
-        return DeviceSession(FakeWire(), credential, "192.0.2.1", door)
-
-    def device(self, name="one", version=5, **connect):
-        """A connected device."""
-        device = Peer(self, self.session(name), version)
-        device.send(p.Connect(connect.pop("client_id", name), version, **connect))
-        device.connack, *device.first = device.receive()
-        assert device.connack.reason_code == 0
-        return device
-
-    def kept_device(self, name="one", version=5, expiry=3600, **connect):
-        """A connected device whose session is kept."""
-        if version == 5:
-            connect["properties"] = PropertyMap(
-                {pr.SESSION_EXPIRY_INTERVAL: expiry, **connect.pop("more", {})}
-            )
-        return self.device(name, version, clean_start=connect.pop("clean_start", False), **connect)
-
-    def restarted(self):
-        """The house after a power cut: another one on the same disk."""
-        return House(self.database.power_cut(), self.clock, **self.given)
-
-    def peer(self, make_session, version=5):
-        """A client whose session `make_session` makes for a wire."""
-        return Peer(self, make_session(FakeWire()), version)
-
-    def turn_over(self):
-        """End the loop's turn, and those that follow until the disk has taken everything."""
-        while self.due or (self.database is not None and self.committing and not self.database.idle):
-            while self.due:
-                self.due.pop(0)()
-            if self.database is not None and self.committing:
-                self.database.commit()
-
-
-class Peer:
-    """A client at the other end of a fake wire."""
-
-    def __init__(self, house, session, version):
-        self.house, self.session, self.version = house, session, version
-        self.wire = session._wire
-
-    def send(self, *packets):
-        data = b"".join(each if isinstance(each, bytes) else encode(each, self.version) for each in packets)
-        self.session.data(data, self.house.clock.monotonic())
-
-    def receive(self):
-        self.house.turn_over()
-        data = b"".join(self.wire.sent)
-        self.wire.sent.clear()
-        return [decode(first, body, self.version) for first, body in Framer(1 << 28).feed(data)]
-
-    def subscribe(self, topic_filter="t/#", qos=0, **options):
-        self.send(p.Subscribe(1, [p.SubscriptionOptions(topic_filter, qos, **options)]))
-        return self.receive()
-
-
 @pytest.fixture
 def make_house():
     return House
@@ -225,3 +100,40 @@ def book():
 def keeping():
     """A house that keeps sessions, on a disk of its own."""
     return House(TurnDatabase())
+
+
+def shake_hands(server, client, name="localhost"):
+    """Two ends of TLS in memory, both verifying; gives the client's certificate (DER). Raises SSLError."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near = client.wrap_bio(to_client, to_server, server_hostname=name)
+    far = server.wrap_bio(to_server, to_client, server_side=True)
+    ends = [near, far]
+    while ends:
+        for end in tuple(ends):
+            try:
+                end.do_handshake()
+                ends.remove(end)
+            except ssl.SSLWantReadError:
+                pass
+    return far.getpeercert(binary_form=True)
+
+
+@pytest.fixture
+def shake():
+    return shake_hands
+
+
+@pytest.fixture
+def client_of(tmp_path):
+    """A TLS client for what a core has issued: certificate, key and CA, as a device keeps them."""
+
+    def make(issued, ca=None, key=None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default of Python 3.13
+        context.load_verify_locations(cadata=(ca or issued.ca).decode())
+        chain = tmp_path / f"{issued.fingerprint}.pem"
+        chain.write_bytes(issued.certificate + (key or issued.key))
+        context.load_cert_chain(chain)
+        return context
+
+    return make

@@ -53,6 +53,7 @@ def test_an_unknown_certificate_is_refused_at_connect(house, version):
     assert session._wire.sent[0][3] == (0x87 if version == V5 else 5)
     assert session._wire.finished
     assert house.refusals.counts == {"connect": 1}
+    assert house.refusals.connects == {"not_authorized": 1}
     session.lost()
     assert len(house.sessions) == 0
 
@@ -415,6 +416,8 @@ def test_packets_and_bytes_are_counted_on_both_paths(house, version):
         "publishes_sent": 4,
         "bytes_received": len(plain + asked),
         "bytes_sent": len(sent),
+        "sockets": 0,
+        "connects": 0,
     }
     assert two.session.in_flight == 1
     assert two.session.queued == 0
@@ -489,6 +492,16 @@ def test_more_in_flight_than_was_announced_ends_one_session_by_name(make_house):
     assert one.receive()[-1].reason_code == 0x93
     assert one.wire.finished
     assert not two.wire.finished
+
+
+def test_as_much_in_flight_as_was_announced_is_taken_whatever_its_qos(make_house):
+    house = make_house(receive_maximum=3)
+    house.routes(Row(("device:*",), ("t/#",), ("cloud",)))
+    house.router.attach("cloud", Port())
+    one = house.device("one")
+    one.send(*(p.Publish("t/a", b"", qos, packet_id=each) for each, qos in ((1, 2), (2, 2), (3, 1))))
+    assert one.receive() == []
+    assert not one.wire.finished
 
 
 def test_the_bytes_queued_for_one_session_are_bounded_oldest_first(make_house):

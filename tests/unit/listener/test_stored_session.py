@@ -1,8 +1,14 @@
 """A kept session through its connections, restarts and power cuts, as its client sees it."""
 
 import pytest
+from turn_database import TurnDatabase
 
+from edgecore.base.commit import Commit
+from edgecore.base.errors import RefusedError, StoreError
 from edgecore.base.group import Row
+from edgecore.base.identity import CORE
+from edgecore.listener.orphan_wills import WILL_GRACE
+from edgecore.listener.sessions import Sessions
 from edgecore.mqtt import packets as p
 from edgecore.mqtt import properties as pr
 from edgecore.mqtt.packets import V5, V311
@@ -53,7 +59,11 @@ def test_what_was_not_acknowledged_comes_again_under_its_identifier(keeping, ver
     two.subscribe(qos=1)
     send(keeping, b"1")
     (first,) = two.receive()
+    status = keeping.kept.status()
+    assert (status["queued"], status["in_flight"], status["away"]) == (0, 1, 0)
     two.session.lost()
+    status = keeping.kept.status()
+    assert (status["queued"], status["in_flight"], status["away"]) == (1, 0, 1)
     two = keeping.kept_device("two", version)
     assert [(each.packet_id, each.payload, each.dup) for each in two.first] == [(first.packet_id, b"1", True)]
 
@@ -162,6 +172,47 @@ def test_pubcomp_waits_for_the_commit_that_frees_the_identifier(keeping):
     assert two.receive() == [p.PubComp(9)]
 
 
+def reconnecting(house, *packets, name="two", will=None):
+    """A client that sends behind its CONNECT without waiting for the answer (5, 3.1.4)."""
+    device = house.peer(lambda wire: house.session(name))
+    expiry = PropertyMap({pr.SESSION_EXPIRY_INTERVAL: 3600})
+    device.send(p.Connect(name, clean_start=False, properties=expiry, will=will), *packets)
+    return device
+
+
+def test_a_pubrel_that_is_repeated_on_the_next_connection_is_answered_there(keeping):
+    two = keeping.kept_device("two")
+    send(keeping, b"1", qos=2, packet_id=9, device=two)
+    keeping.committing = False
+    two.subscribe()  # begins the turn's changes, which are told of before its deletions
+    two.send(p.PubRel(9))
+    two.session.lost()
+    again = reconnecting(keeping, p.PubRel(9))
+    keeping.committing = True
+    connack, *answers = again.receive()
+    assert connack.session_present
+    assert [each.packet_id for each in answers if isinstance(each, p.PubComp)] == [9]
+
+
+def test_a_publish_that_is_repeated_on_the_next_connection_is_answered_there(keeping):
+    class Port:
+        principal = CORE
+
+        def deliver(self, message, qos, retain):
+            return keeping.database.write(lambda connection: None)
+
+    keeping.routes(Row(("device:*",), ("t/#",), ("cloud",)))
+    keeping.router.attach("cloud", Port())
+    two = keeping.kept_device("two")
+    keeping.committing = False
+    two.send(p.Publish("t/a", b"1", 2, packet_id=9))
+    two.session.lost()
+    again = reconnecting(keeping, p.Publish("t/a", b"1", 2, dup=True, packet_id=9))
+    keeping.committing = True
+    assert again.receive()[1:] == [p.PubRec(9)]
+    assert keeping.router.published == 1
+
+
 def test_subscriptions_are_acknowledged_when_they_are_durable(keeping):
     two = keeping.kept_device("two")
     keeping.committing = False
@@ -193,11 +244,13 @@ def test_a_session_ends_when_its_time_is_over(keeping):
     away(keeping)
     keeping.clock.advance(3599.0)
     keeping.kept.sweep()
-    assert keeping.kept.status()["sessions"] == 1
+    status = keeping.kept.status()
+    assert (status["sessions"], status["away"], status["expired"]) == (1, 1, 0)
     keeping.clock.advance(1.0)
     keeping.kept.sweep()
     keeping.turn_over()
-    assert keeping.kept.status()["sessions"] == 0
+    status = keeping.kept.status()
+    assert (status["sessions"], status["away"], status["expired"]) == (0, 0, 1)
     assert not keeping.kept_device("two").connack.session_present
 
 
@@ -233,8 +286,6 @@ def test_what_has_expired_is_not_delivered(keeping):
 
 
 def test_the_oldest_gives_way_when_the_queue_is_full(make_house):
-    from turn_database import TurnDatabase
-
     house = make_house(TurnDatabase(), session_records=3)
     away(house)
     one = house.device("one")
@@ -279,3 +330,141 @@ def test_a_full_disk_refuses_and_keeps_what_it_had(keeping):
     keeping.database.fail = None
     send(keeping, b"2", device=one)
     assert payloads(keeping.kept_device("two").first) == [b"2"]
+
+
+class Refusing:
+    """A room whose works fail, or that takes nothing."""
+
+    principal = CORE
+
+    def __init__(self, house, refuses=""):
+        self.refuses, self.commits = refuses, []
+        house.routes(Row(("device:*",), ("t/#",), ("cloud",)))
+        house.router.attach("cloud", self)
+
+    def deliver(self, message, qos, retain):
+        if self.refuses:
+            raise RefusedError(self.refuses)
+        self.commits.append(Commit())
+        return self.commits[-1]
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["refused", "failed", "failed when the client was gone"])
+def test_the_identifier_of_a_message_that_was_not_taken_is_free_after_a_power_cut_too(keeping, version, how):
+    """Else the message that comes under it next would be acknowledged and lost."""
+    port = Refusing(keeping, "full" if how == "refused" else "")
+    two = keeping.kept_device("two", version)
+    two.send(p.Publish("t/a", b"1", 2, packet_id=9))
+    if how.endswith("gone"):
+        two.session.lost()
+    keeping.turn_over()
+    for commit in port.commits:
+        commit.resolve(StoreError("no disk"))
+    assert two.receive() == ([p.PubRec(9, 0x97)] if version == V5 and not how.endswith("gone") else [])
+    house = keeping.restarted()
+    away(house, name="three")
+    again = house.kept_device("two", version)
+    again.send(p.Publish("t/a", b"2", 2, packet_id=9))
+    assert again.receive() == [p.PubRec(9)]
+    assert payloads(house.kept_device("three").first) == [b"2"]
+
+
+@BOTH
+def test_a_qos_2_message_that_no_route_allows_leaves_no_identifier_behind(keeping, version):
+    away(keeping, name="three")
+    two = keeping.kept_device("two", version)
+    send(keeping, b"", qos=2, packet_id=5, device=two)  # begins deletions at its PUBREL
+    two.send(p.PubRel(5), p.Publish("secret", b"", 2, packet_id=9))
+    assert two.receive() == [p.PubRec(9, 0x87 if version == V5 else 0), p.PubComp(5)]
+    assert keeping.database.rows("session_incoming") == 0
+
+
+# What CONNACK may say (5, 3.2.2.2), of failures.
+CONNACK_FAILURES = {*range(0x80, 0x8B), 0x8C, 0x90, 0x95, 0x97, *range(0x99, 0x9E), 0x9F}
+
+
+@BOTH
+def test_who_connects_anew_before_being_answered_hears_what_connack_may_say(keeping, version):
+    keeping.committing = False
+    first, second = (keeping.peer(lambda wire: keeping.session("two"), version) for _ in range(2))
+    expiry = PropertyMap({pr.SESSION_EXPIRY_INTERVAL: 60} if version == V5 else {})
+    for each in (first, second):
+        each.send(p.Connect("two", version, clean_start=False, properties=expiry))
+    (refusal,) = first.receive()
+    assert refusal.reason_code in (CONNACK_FAILURES if version == V5 else {3})
+    assert first.wire.finished
+    keeping.committing = True
+    assert second.receive()[0].reason_code == 0
+
+
+@pytest.mark.parametrize("end", ["lost", "full disk", "revoked"])
+def test_a_session_whose_begin_no_client_heard_of_is_none(keeping, end):
+    """A client that has none must close when CONNACK says that there is one (5, 3.2.2.1.1)."""
+    witness = keeping.device("three")
+    witness.subscribe()
+    keeping.committing = False
+    two = reconnecting(keeping, will=p.Will("t/will", b"never accepted"))
+    if end == "lost":
+        two.session.lost()
+    elif end == "full disk":
+        keeping.database.fail = "the disk is full"
+    else:
+        certificate = keeping.book.pop("two")
+    keeping.committing = True
+    two.receive()
+    keeping.database.fail = None
+    assert witness.receive() == []
+    if end == "revoked":
+        keeping.book["two"] = certificate
+    assert keeping.kept.status()["sessions"] == 0
+    assert not keeping.kept_device("two").connack.session_present
+    assert keeping.restarted().kept.status()["sessions"] == 1
+
+
+def test_a_session_that_was_there_before_outlives_a_connection_that_was_never_answered(keeping):
+    away(keeping)
+    send(keeping, b"1")
+    keeping.committing = False
+    two = reconnecting(keeping)
+    two.session.lost()
+    keeping.committing = True
+    keeping.turn_over()
+    again = keeping.kept_device("two")
+    assert (again.connack.session_present, payloads(again.first)) == (True, [b"1"])
+
+
+def test_retained_messages_that_a_full_session_has_no_room_for_end_nothing(make_house):
+    house = make_house(TurnDatabase(), sessions_bytes=200)
+    one = house.device("one")
+    one.send(p.Publish("t/a", b"x" * 200, 1, retain=True, packet_id=1))
+    one.receive()
+    two = house.kept_device("two")
+    assert two.subscribe(qos=1) == [p.SubAck(1, [1])]
+    assert not two.wire.finished
+    assert house.refusals.counts == {"full": 1}
+
+
+def test_subscriptions_survive_one_power_cut_after_another(keeping):
+    keeping.kept_device("two").subscribe(qos=1)
+    house = keeping
+    for _ in range(2):
+        house = house.restarted()
+        house.turn_over()
+    send(house, b"1")
+    assert payloads(house.kept_device("two").first) == [b"1"]
+
+
+def test_a_client_that_keeps_nothing_and_does_not_come_back_through_a_new_door_is_lost(keeping):
+    """The door may be hung anew while the house stands: its unit is restarted."""
+    away(keeping, name="three")
+    for client_id in ("stays away", "comes back"):
+        will = p.Will("t/will", client_id.encode(), 1)
+        keeping.device("two", client_id=client_id, will=will).session.shut_down()
+    keeping.sessions = Sessions(keeping.kept)
+    keeping.device("two", client_id="comes back")
+    keeping.clock.advance(WILL_GRACE)
+    keeping.kept.sweep()
+    assert payloads(keeping.kept_device("three").first) == [b"stays away"]
+    keeping.turn_over()
+    assert keeping.database.rows("sessions") == 1

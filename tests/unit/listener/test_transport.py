@@ -76,10 +76,10 @@ class Line:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = pki.client(name).wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
 
-    def _make(self, connection, fingerprint, _peer):
-        session = self.house.session(fingerprint)
+    def _make(self, connection, channel, _peer):
+        session = self.house.session(channel.fingerprint())
         session._wire = connection
-        return session
+        return session, session
 
     def shake_hands(self):
         for _ in range(3):
@@ -142,6 +142,16 @@ def test_the_peers_close_notify_is_answered(line):
         line.tls.unwrap()
     line.exchange()
     assert line.transport.eof
+    assert len(line.house.sessions) == 0
+
+
+def test_a_peer_that_ends_its_half_and_stays_is_cut_whatever_its_keep_alive(line):
+    line.send(encode(p.Connect("c", 4, keep_alive=0), 4))
+    with pytest.raises(ssl.SSLWantReadError):
+        line.tls.unwrap()
+    line.exchange()
+    line.connection.check(transport_module.LINGER)
+    assert line.transport.aborted
 
 
 def test_a_lost_connection_tells_the_session(line):
@@ -151,7 +161,7 @@ def test_a_lost_connection_tells_the_session(line):
     assert len(line.house.sessions) == 0
 
 
-@pytest.mark.parametrize("name", ["expired", "foreign", None])
+@pytest.mark.parametrize("name", ["foreign", None])
 def test_a_bad_certificate_is_refused_with_an_alert_and_counted(house, pki, name):
     line = Line(house, pki, name)
     with pytest.raises(ssl.SSLError):

@@ -1,3 +1,5 @@
+from functools import partial
+
 from edgecore.listener.turn import Turn
 
 
@@ -32,3 +34,12 @@ def test_what_comes_while_flushing_waits_for_the_next_turn():
     assert again.flushed == 1
     due.pop()()
     assert again.flushed == 2
+
+
+def test_what_is_put_off_comes_in_a_turn_of_its_own():
+    due, done = [], []
+    turn = Turn(due.append)
+    turn.later(partial(done.append, 1))
+    assert done == []
+    due.pop()()
+    assert done == [1]

@@ -454,3 +454,10 @@ def test_what_is_retained_under_a_new_topic_is_owed_under_that_one():
     assert owed.expires_at == ManualClock().now() + 5.0
     assert bus.retained_for(Receiver(SOUTH), "dt/#") == []
     assert bus.retained_for(Receiver(SOUTH), "site/loop-north") == []
+
+
+def test_asking_whether_a_filter_would_be_granted_denies_nobody_anything():
+    bus = router(row("device:*", "t/#", "device:*"))
+    assert bus.may_subscribe(NORTH, "$share/g/t/+")
+    assert not bus.may_subscribe(NORTH, "other")
+    assert bus.status()["denied"] == {}

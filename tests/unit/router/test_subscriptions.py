@@ -22,6 +22,18 @@ def test_matching_by_level_and_wildcards():
     assert filters(table, "a/b/c") == ["#", "a/#"]
 
 
+def test_memberships_of_share_groups_are_counted_among_all():
+    table = SubscriptionTable()
+    one, two = Someone(), Someone()
+    for someone, topic_filter in ((one, "a"), (one, "$share/g/a"), (two, "$share/g/a"), (two, "$share/h/a")):
+        table.add(Subscription(someone, topic_filter, 0))
+    assert (len(table), table.shared) == (4, 3)
+    table.remove_all(two)
+    assert (len(table), table.shared) == (2, 1)
+    table.remove(one, "$share/g/a")
+    assert (len(table), table.shared) == (1, 0)
+
+
 def test_first_level_wildcards_never_match_reserved_topics():
     table = SubscriptionTable()
     someone = Someone()
@@ -51,7 +63,7 @@ def test_removal_leaves_no_node():
     assert not table.remove_all(first)
     assert table.remove(second, "a/b")
     assert len(table) == 0
-    assert table._root.children == {}
+    assert table._tree._root.children == {}
 
 
 def test_shared_subscriptions_stand_beside_those_that_are_not():
@@ -73,7 +85,7 @@ def test_shared_subscriptions_stand_beside_those_that_are_not():
     assert filters(table, "a") == ["$share/g/a", "$share/h/+", "a"]
     table.remove_all(first)
     table.remove_all(second)
-    assert table._root.children == table._shares == table._filters == {}
+    assert table._tree._root.children == table._shares == table._filters == {}
 
 
 def test_filters_of_any_depth_need_no_deeper_stack():
@@ -85,4 +97,4 @@ def test_filters_of_any_depth_need_no_deeper_stack():
     assert len(table.match(deep)) == 3
     assert len(list(table)) == 3
     table.remove_all(someone)
-    assert table._root.children == {}
+    assert table._tree._root.children == {}

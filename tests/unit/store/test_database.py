@@ -196,7 +196,8 @@ async def test_as_a_unit_it_runs_until_cancelled(tmp_path):
     assert db.status()["open"] is False
 
 
-async def test_damage_met_while_running_breaks_the_unit(tmp_path):
+@pytest.mark.parametrize("reading", [False, True])
+async def test_damage_met_while_running_breaks_the_unit(tmp_path, reading):
     def meet_damage(connection):
         error = sqlite3.DatabaseError("database disk image is malformed")
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
@@ -206,10 +207,14 @@ async def test_damage_met_while_running_breaks_the_unit(tmp_path):
     ready = asyncio.Event()
     running = asyncio.ensure_future(db.run(ready.set))
     await asyncio.wait_for(ready.wait(), 10)
-    commit = db.write(meet_damage)
+    met = []
+    if reading:
+        db.ask(meet_damage, met.append)
+    else:
+        db.write(meet_damage).when_done(met.append)
     with pytest.raises(StoreError, match="malformed"):
         await asyncio.wait_for(running, 10)
-    assert isinstance(commit.error, StoreError)
+    assert isinstance(met[0], StoreError)
 
 
 async def test_a_broken_database_takes_nothing_more(db):

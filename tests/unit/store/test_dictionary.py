@@ -52,11 +52,28 @@ async def test_off_the_loop(dictionary):
     assert await dictionary.aget("a") == 1
     assert await dictionary.adelete("a") is True
     assert await dictionary.adelete("a") is False
+    await dictionary.aput_all({"b": 2, "c": 3})
+    assert await dictionary.aget("c") == 3
+
+
+def test_many_are_put_at_once(path, dictionary):
+    dictionary.put("b", 1)
+    dictionary.put_all({str(number): {"n": number} for number in range(3000)} | {"b": 2})
+    dictionary.put_all({})
+    assert dictionary.get("2999") == {"n": 2999}
+    assert dictionary.get("b") == 2
+    other = sqlite3.connect(path)
+    kinds = other.execute("SELECT count(*), typeof(value) FROM dictionary GROUP BY 2").fetchall()
+    other.close()
+    assert kinds == [(3001, "blob")]
 
 
 def test_what_json_cannot_say_is_refused(dictionary):
     with pytest.raises(StoreError, match="TypeError"):
         dictionary.put("a", object())
+    with pytest.raises(StoreError, match="TypeError"):
+        dictionary.put_all({"a": 1, "b": object()})
+    assert dictionary.get("a") is None
 
 
 def test_a_full_disk_is_an_error_and_not_a_hang(dictionary, caplog):
@@ -67,6 +84,9 @@ def test_a_full_disk_is_an_error_and_not_a_hang(dictionary, caplog):
     with pytest.raises(StoreError, match="full"):
         dictionary.put("b", "x" * 100_000)
     assert dictionary.get("b") is None
+    with pytest.raises(StoreError, match="full"):
+        dictionary.put_all({"a": "z", "b": "x" * 100_000})
+    assert (dictionary.get("a"), dictionary.get("b")) == ("x", None)
     dictionary.put("a", "y")
     assert dictionary.get("a") == "y"
 
