@@ -52,7 +52,10 @@ Open = Callable[["Connection", TlsChannel, str], tuple[Above, DeviceSession]]
 
 
 class Connection(asyncio.Protocol):
-    """A client's connection. `blocked`: the peer reads too slowly, send nothing now."""
+    """A client's connection. `blocked`: the peer reads too slowly, send nothing now.
+
+    `entrance`: the port that it came in by, as ports.json calls it.
+    """
 
     __slots__ = (
         "_above",
@@ -67,6 +70,7 @@ class Connection(asyncio.Protocol):
         "_time",
         "_transport",
         "blocked",
+        "entrance",
         "phase",
         "session",
     )
@@ -80,6 +84,7 @@ class Connection(asyncio.Protocol):
         open_: Open,
         loop: asyncio.AbstractEventLoop,
         addresses: Crowd,
+        entrance: str = "",
     ) -> None:
         self._channel = TlsChannel(context)
         self._settings = settings
@@ -91,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._deadline = 0.0
+        self.entrance = entrance
         self.blocked = False
         self.phase = HANDSHAKE
         self.session: DeviceSession | None = None

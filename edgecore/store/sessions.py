@@ -119,11 +119,12 @@ class _Rows:
 
 @dataclass(slots=True)
 class _Freed:
-    """What one turn takes away: never refused, also not on a full disk.
+    """What one turn takes away, or writes anew at no greater length: never refused, also not on a full disk.
 
     May be written before the turn's changes or after them, so no row may stand in both.
     """
 
+    renewed: dict[int, bytes] = field(default_factory=dict)
     sessions: list[int] = field(default_factory=list)
     messages: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
@@ -140,6 +141,8 @@ def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
 
 
 def _apply_freed(connection: sqlite3.Connection, rows: _Freed) -> None:
+    if rows.renewed:
+        connection.executemany(SAVE, rows.renewed.items())
     if rows.messages:
         connection.executemany(ERASE, runs(rows.messages))
     if rows.released:
@@ -192,8 +195,22 @@ class SessionStore:
 
     def save(self, key: int, record: bytes) -> Commit:
         """Keep this as the session's record. Raises RefusedError as Database.write does."""
+        freed = self._freed.open()
+        if freed is not None and key in freed.rows.renewed:
+            freed.rows.renewed[key] = record
+            return freed.commit
         batch = self._rows.join()
         batch.rows.sessions[key] = record
+        return batch.commit
+
+    def renew(self, key: int, record: bytes) -> Commit:
+        """Keep this in place of a record that is on the disk and no shorter: never refused."""
+        young = self._rows.open()
+        if young is not None and key in young.rows.sessions:
+            young.rows.sessions[key] = record
+            return young.commit
+        batch = self._freed.join()
+        batch.rows.renewed[key] = record
         return batch.commit
 
     def discard(self, key: int, messages: Iterable[int]) -> Commit:
@@ -205,6 +222,7 @@ class SessionStore:
             for taken in [each for each in young.rows.incoming if each[0] == key]:
                 del young.rows.incoming[taken]
         batch = self._freed.join()
+        batch.rows.renewed.pop(key, None)
         batch.rows.sessions.append(key)
         return batch.commit
 

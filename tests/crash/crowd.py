@@ -207,6 +207,11 @@ class Crowd:
         """Whether the client is connected."""
         return any(each is client and not task.done() for each, task in self._serving)
 
+    async def ended(self, client):
+        """Wait until the broker has ended the client's connection."""
+        task = next(task for each, task in self._serving if each is client)
+        await asyncio.wait_for(asyncio.shield(task), DRAINED)
+
     async def kill(self, *, complete=True):
         """Kill the broker, and see every connection end. `complete`: that any was lost before is a fault."""
         self.broker.check()

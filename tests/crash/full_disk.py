@@ -74,9 +74,7 @@ async def fill(crowd):
             await five.settled.wait()
         number += AT_ONCE
     _publish(house, three, house.own["3"], 0)
-    async with asyncio.timeout(WITHIN):
-        while crowd.is_up(three):
-            await asyncio.sleep(0.01)
+    await crowd.ended(three)
     return house.refused[
         "pub5", QUOTA_EXCEEDED
     ] - before, "closed" if three.half.notes.waiting else "acknowledged"
@@ -114,14 +112,8 @@ async def accepts(crowd):
     return sum(crowd.house.refused.values()) == before
 
 
-def take_all_room(folder):
-    """Put a foreign file on the disk that leaves nothing; gives its path."""
+def take_room(folder, megabytes):
+    """Put a foreign file of that size on the disk; gives its path."""
     path = Path(folder) / "foreign"
-    with path.open("wb", buffering=0) as file:
-        for size in (1 << 20, 4096, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
+    path.write_bytes(bytes(megabytes << 20))
     return path
