@@ -13,7 +13,7 @@ stream into one session. What the law forbids:
 - retained: a retained message that is older than what was acknowledged on its topic, or made up;
 - refused: a message that was refused though nothing was full; stalled: something did not come in time;
 - complaint: an error in the broker's own log, or a file that it set aside; not_started: it did not start;
-- device_lost: a device whose making was reported and that is not known.
+- device: one whose making or revocation was reported, and that is not known or known again.
 
 Arrivals again at QoS 1 after a connection was lost are MQTT's own price and are only counted (`unmarked`: those
 among them without DUP, where the broker did not know any more that it had sent the message). Numbers that the publisher gave up,
@@ -38,7 +38,7 @@ FAULTS = (
     "stalled",
     "complaint",
     "not_started",
-    "device_lost",
+    "device",
 )
 # Descriptions of faults that one verdict keeps: enough to begin with, however many there are.
 MAX_EXAMPLES = 20
