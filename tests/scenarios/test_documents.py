@@ -9,16 +9,21 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from edgecore.api.metrics import LATENCY, SOURCES
 from edgecore.deployments import load_group
+from edgecore.listener import ListenerSettings
+from edgecore.store import StoreSettings
 
 pytestmark = pytest.mark.xdist_group("scenario")
 
 ROOT = Path(__file__).resolve().parents[2]
 EDGECORE = {"edgecore", ".venv/bin/edgecore"}
+UNITS = {None: 1, "KiB": 1024, "MiB": 1024**2, "s": 1, "min": 60, "days": 24 * 3600}
 WITHIN = 30
 
 
@@ -64,6 +69,26 @@ def test_every_file_that_is_named_exists(document):
     named = {ROOT / each for each in re.findall(r"`((?:tests|tools|docs|deploy|edgecore)/[\w./-]+)`", text)}
     missing = sorted(str(path) for path in linked | named if not path.exists() and "modbus" not in str(path))
     assert missing == []
+
+
+def test_every_limit_of_a_device_that_is_named_is_a_setting_with_that_default():
+    text = (ROOT / "docs/devices.md").read_text().partition("### Limits")[2].partition("###")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "|" in line]
+    known = {**asdict(ListenerSettings()), **asdict(StoreSettings())}
+    seen = set()
+    for names, defaults, _ in rows:
+        for key, default in zip(re.findall(r"`([a-z_]+)`", names), defaults.split(", "), strict=False):
+            number, unit = re.match(r"([\d,]+) ?(KiB|MiB|min|days|s\b)?", default).groups()
+            assert int(number.replace(",", "")) * UNITS[unit] == known[key], key
+            seen.add(key)
+    assert len(seen) > 15
+
+
+def test_every_metric_that_is_named_exists():
+    named = set(re.findall(r"`(edgecore_[a-z_]+)", (ROOT / "docs/devices.md").read_text()))
+    made = {source.name for source in SOURCES} | {LATENCY}
+    assert len(named) > 10
+    assert {name.removesuffix("_total") for name in named} <= made
 
 
 def test_the_example_of_a_group_loads(tmp_path):
