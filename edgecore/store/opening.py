@@ -187,6 +187,9 @@ def _connect_to_look(path: Path) -> sqlite3.Connection:
     mode = "rw" if is_begun else "ro"
     connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True)
     connection.execute("PRAGMA trusted_schema=OFF")
+    # Debian builds SQLite with it on. Zeros over what was delivered cost as many bytes as the messages did:
+    # 919 against 530 for a message of 200 bytes, stored and drained. Secrets are encrypted where they are kept.
+    connection.execute("PRAGMA secure_delete=OFF")
     return connection
 
 
