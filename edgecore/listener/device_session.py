@@ -215,6 +215,7 @@ class DeviceSession:
     # CONNECT --------------------------------------------------------------------------------------
 
     def _connect(self, packet: p.Connect) -> None:
+        self._traffic.connects += 1
         found = objection(packet)
         if found is not None:
             self.refuse(*found)
@@ -269,6 +270,7 @@ class DeviceSession:
     def refuse(self, reason_code: ReasonCode, text: str) -> None:
         """Answer CONNECT with a failure (entering's Connection)."""
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())
+        self._refusals.connects[reason_code.name.lower()] += 1
         self._mqtt.refuse(reason_code, text)
 
     def catch_up(self, early: Sequence[tuple[int, bytes]]) -> None:

@@ -74,6 +74,7 @@ class KeptSessions:
         self._born = clock.monotonic()
         self._age_noted = 0.0
         self._lost: Counter[str] = Counter()
+        self._expired = 0
 
     async def open(self) -> None:
         """Take over what an earlier run left. Raises StoreError. Once, when the router has its routes."""
@@ -205,6 +206,7 @@ class KeptSessions:
         for session in list(self._sessions.values()):
             if session.expires_at is not None and now >= session.expires_at:
                 _log.info("session expired device=%s client_id=%r", session.principal.id, session.client_id)
+                self._expired += 1
                 self.discard(session)
             elif self._publish_due_will(session, now) or session.key in self._untold:
                 self._tell(session)
@@ -245,7 +247,9 @@ class KeptSessions:
         return {
             "sessions": len(sessions),
             "away": sum(each.connection is None for each in sessions),
+            "expired": self._expired,
             "queued": sum(each.outbound.queued for each in sessions),
+            "in_flight": sum(each.outbound.in_flight for each in sessions),
             "bytes": self._pool.bytes,
             "dropped": dict(lost),
         }

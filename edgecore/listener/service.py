@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Final
@@ -134,10 +135,12 @@ class ListenerService:
             "port": self.port,
             "other_ports": ", ".join(f"{each.name} {each.port}" for each in self._entrances[1:]),
             "connections": len(self._connections),
+            "connections_by_port": self._by_port(),
             "sessions": len(self._sessions),
             "takeovers": self._sessions.takeovers,
             "passwords_waiting": self._verifier.waiting if self._verifier is not None else 0,
             "refused": dict(self._refusals.counts),
+            "refused_connects": dict(self._refusals.connects),
             "connected": len(live),
             "most_connected": traffic.most_connected,
             "dropped": traffic.dropped + sum(session.dropped for session in live),
@@ -148,6 +151,11 @@ class ListenerService:
             "devices": sorted({session.principal.name for session in live}),
             "kept": self._sessions.kept.status() if self._sessions.kept is not None else {},
         }
+
+    def _by_port(self) -> dict[str, int]:
+        """How many connections are open on each port, by its name."""
+        open_ = Counter(each.entrance for each in self._connections)
+        return {each.name: open_[each.name] for each in self._entrances}
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
@@ -175,6 +183,7 @@ class ListenerService:
         return await loop.create_server(make, sock=listening, backlog=BACKLOG)
 
     def _connection(self, loop: asyncio.AbstractEventLoop, entrance: Entrance) -> Connection:
+        self._sessions.traffic.sockets += 1
         # The context is read at each connection: `reload` puts another one there.
         return Connection(
             entrance.context,
@@ -184,6 +193,7 @@ class ListenerService:
             entrance.open,
             loop,
             self._addresses,
+            entrance.name,
         )
 
     async def _look_at_certificate(self) -> None:

@@ -388,8 +388,9 @@ class ServerSession:
         while self._may_send():
             found = outbound.next_frames(self.version, 0.0, self._limits.max_unsent - self.unsent)
             if found is None:
-                return
+                break
             self.forward(*found)
+        outbound.keep_bounds()  # not before: a run may be longer than the queue and fit in the window
 
     def acknowledge_run(self, run: AckedRun) -> None:
         """Answer a run of QoS 1 packets. Only while nothing that came before is held."""
@@ -413,13 +414,13 @@ class ServerSession:
 
     @property
     def takes_frames(self) -> bool:
-        """Whether another session's packets may be forwarded here unchanged."""
-        return self.state == LIVE and not self._peer_max_packet
+        """Whether another session's packets may be forwarded here unchanged: by a client without wishes."""
+        return self.state == LIVE and not self._peer_max_packet and not self._sent_aliases.maximum
 
     def pump(self, now: float) -> bool:
         """Send what waited for a place in flight. `now`: wall time. True when only bytes hold back more."""
         outbound = self.outbound
-        in_pieces = not self._peer_max_packet
+        in_pieces = self.takes_frames
         while self._may_send():
             if in_pieces:
                 found = outbound.next_frames(self.version, now, self._limits.max_unsent - self.unsent)

@@ -69,6 +69,7 @@ TABLES = (
         "Start and rest",
         (
             Column("seconds", "s to the first device", ".3f", ratio=False),
+            Column("cpu", "s of CPU till then", ".3f", ratio=False),
             Column("pss", "MiB at rest (PSS)", ".1f", ratio=False),
             Column("pss_devices", "with 100 devices", ".1f", ratio=False),
         ),

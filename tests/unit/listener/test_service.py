@@ -132,7 +132,10 @@ async def test_a_device_speaks_over_websocket_with_one_that_does_not(make_servic
             assert decode_frame(await two.receive()) == p.SubAck(1, [1])
             await one.send(p.Publish("t/a", b"hello", 1, packet_id=1))
             assert decode_frame(await two.receive()).payload == b"hello"
-            assert service.status()["devices"] == ["one", "two"]
+            status = service.status()
+            assert status["devices"] == ["one", "two"]
+            assert status["connections_by_port"] == {"mqtt": 1, "websocket": 1}
+            assert (status["traffic"]["sockets"], status["traffic"]["connects"]) == (2, 2)
             await two.send_str("text")
             assert (await two.receive()).data == 1003
 
@@ -180,7 +183,9 @@ async def test_a_device_comes_with_a_password(make_service, pki, caplog, n, code
         one = Client(*stream)
         await one.send(p.Connect("c", 5, username="one", password=b"correct horse"))
         assert (await one.receive()).reason_code == code
-        assert service.status()["passwords_waiting"] == 0
+        status = service.status()
+        assert status["passwords_waiting"] == 0
+        assert status["refused_connects"] == ({"server_unavailable": 1} if code else {})
         await one.close()
     assert ("password not checked" in caplog.text) == bool(code)
 

@@ -49,9 +49,18 @@ class FakeTransport:
 class Loop:
     def __init__(self):
         self.now = 0.0
+        self.soon = []
 
     def time(self):
         return self.now
+
+    def call_soon(self, callback):
+        self.soon.append(callback)
+
+    def turn_over(self):
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
 
 
 class Line:
@@ -265,3 +274,40 @@ def test_a_closing_transport_is_left_alone(line):
     line.transport.closing = True
     line.connection.finish()
     assert not line.transport.eof
+
+
+@pytest.fixture
+def flooding(line):
+    line.send(p.Connect("c", 5))
+    line.send(encode(p.Publish("t/x", b"x" * 1000), 5) * 200)
+    return line
+
+
+def test_who_has_much_to_say_rests_for_a_turn(flooding):
+    assert not flooding.transport.reading
+    flooding.loop.turn_over()
+    assert flooding.transport.reading
+    flooding.send(p.PingReq())
+    assert flooding.transport.reading
+
+
+def test_a_rest_does_not_end_what_the_session_holds(flooding):
+    flooding.connection.hold_reading(hold=True)
+    flooding.loop.turn_over()
+    assert not flooding.transport.reading
+    flooding.connection.hold_reading(hold=False)
+    assert flooding.transport.reading
+
+
+def test_what_the_session_held_waits_for_the_end_of_the_rest(flooding):
+    flooding.connection.hold_reading(hold=True)
+    flooding.connection.hold_reading(hold=False)
+    assert not flooding.transport.reading
+    flooding.loop.turn_over()
+    assert flooding.transport.reading
+
+
+def test_who_hangs_up_while_it_rests_is_left_alone(flooding):
+    flooding.transport.closing = True
+    flooding.loop.turn_over()
+    assert not flooding.transport.reading
