@@ -94,8 +94,6 @@ def _words(key: str, value: object) -> str:
 
 def _words_of_table(key: str, table: Mapping[str, object]) -> str:
     """A queue's records, the sum of a table of counts, or the state of each part."""
-    if key == "salvaged":
-        return ", ".join(f"{name}: {_rows(rows)} rows salvaged" for name, rows in table.items())
     if isinstance(records := table.get("records"), int):
         return f"{key} {records}" if records else ""
     values = list(table.values())
@@ -104,12 +102,6 @@ def _words_of_table(key: str, table: Mapping[str, object]) -> str:
         return f"{key} {total}" if total else ""
     parts = {name: part for name, part in table.items() if isinstance(part, Mapping) and part.get("state")}
     return ", ".join(f"{name} {part['state']}{_warning(part)}" for name, part in parts.items())
-
-
-def _rows(tables: object) -> int:
-    """The rows that were salvaged of a damaged file, by table, together."""
-    counts = tables.values() if isinstance(tables, Mapping) else ()
-    return sum(count for count in counts if isinstance(count, int))
 
 
 def _warning(part: Mapping[str, object]) -> str:

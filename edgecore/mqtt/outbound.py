@@ -221,17 +221,17 @@ class Outbound:
         self.waiting.append(_Waiting(message, qos, retain, identifiers, share))
         self._bytes += _size(message)
         self._queued += 1
-        self._keep_bounds()
+        self.keep_bounds()
 
     def push_run(self, run: AckedRun, frames: bytes) -> None:
-        """Queue the packets of a run of QoS 1 as they are; the oldest messages make room for them."""
+        """Queue the packets of a run of QoS 1 as they are. `keep_bounds` is due once what can go has gone."""
         item = _WaitingRun(run, frames)
         self.waiting.append(item)
         self._bytes += item.cost * run.number
         self._queued += run.number
-        self._keep_bounds()
 
-    def _keep_bounds(self) -> None:
+    def keep_bounds(self) -> None:
+        """Drop the oldest messages that are too many."""
         while self._queued > self._max_messages or self._bytes > self._max_bytes:
             item = self.waiting[0]
             if isinstance(item, _WaitingRun):

@@ -388,8 +388,9 @@ class ServerSession:
         while self._may_send():
             found = outbound.next_frames(self.version, 0.0, self._limits.max_unsent - self.unsent)
             if found is None:
-                return
+                break
             self.forward(*found)
+        outbound.keep_bounds()  # not before: a run may be longer than the queue and fit in the window
 
     def acknowledge_run(self, run: AckedRun) -> None:
         """Answer a run of QoS 1 packets. Only while nothing that came before is held."""

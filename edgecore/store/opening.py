@@ -276,6 +276,9 @@ def _set_pragmas(connection: sqlite3.Connection, path: Path, cache_bytes: int) -
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA cache_size={-(cache_bytes // 1024)}")
     connection.execute(f"PRAGMA journal_size_limit={LOG_SIZE_LIMIT}")
+    # Debian builds SQLite with it on. Zeros over what was delivered cost as many bytes as the messages did:
+    # 919 against 530 for one of 200 bytes, stored and drained. Secrets are encrypted where they are kept.
+    connection.execute("PRAGMA secure_delete=OFF")
     check_pragma(connection, path, "journal_mode", "wal")
     check_pragma(connection, path, "synchronous", SYNCHRONOUS_FULL)
 

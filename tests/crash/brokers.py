@@ -18,7 +18,7 @@ import socket
 from edgecore.sim.core import Core
 from edgecore.sim.device import Credentials
 from edgecore.sim.pki import ThrowawayAuthority
-from edgecore.sim.processes import Child, DemonstrationError, command, read_note, until
+from edgecore.sim.processes import Child, DemonstrationError, command, read_note, until, verb
 from tests.crash.client import Door
 
 # Who connects: one device publishes, one subscribes, each with several client ids.
@@ -32,6 +32,8 @@ name = "crash"
 [devices.sub]
 
 [devices.late]
+
+[devices.gone]
 
 [[routes]]
 from = "device:pub"
@@ -115,6 +117,10 @@ class Edgecore:
         """`edgecore device add`, while it runs or not."""
         await self.core.add_devices([name])
         self._contexts[name] = self.core.credentials(name).context()
+
+    async def revoke_device(self, name):
+        """`edgecore device revoke`."""
+        await verb("device", "revoke", name, "--dir", str(self.core.folder))
 
     def copy(self, folder):
         """A core in another folder, with the same group and devices; its files are the caller's to write."""

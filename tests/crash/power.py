@@ -16,24 +16,27 @@ from dataclasses import dataclass
 
 from edgecore.sim.processes import DemonstrationError
 from tests.crash import image, strace
-from tests.crash.brokers import Edgecore
+from tests.crash.brokers import ROLES, Edgecore
 from tests.crash.client import ConnectionLostError, Link, RefusedError, persistent
 from tests.crash.cloud import Cloud, Watcher
 from tests.crash.crowd import DRAINED, Crowd
 from tests.crash.house import House
 from tests.crash.trace import TraceError
 
-# Seconds of load before the kill and after it.
+# Seconds.
 LOAD = 0.8
 # More than any one write.
 SHOWN = 1 << 24
-# A device that is made while the recording runs.
-LATE = "late"
+# A device that is made while the recording runs, and one that is revoked.
+LATE, GONE = "late", "gone"
 
 
 @dataclass
 class Recording:
-    """What was recorded: the beginning, the calls, and what the clients met (time, client, method, arguments)."""
+    """What was recorded: the beginning, the calls, and what the clients met (time, client, method, arguments).
+
+    `devices`: (time, name, whether it may connect) of what `edgecore device` had reported.
+    """
 
     core: Edgecore
     cloud: Cloud
@@ -41,7 +44,7 @@ class Recording:
     base: dict
     calls: list
     journal: list
-    late: float  # when `device add` had returned
+    devices: list
 
 
 def ignored(path):
@@ -59,11 +62,14 @@ def files_in(folder):
     return found
 
 
-async def record(folder, seed):
-    """Play under strace. Raises TraceError when the calls do not explain the files that are there at the end."""
+async def record(folder, seed, load=LOAD):
+    """Play under strace, with `load` seconds of load before a kill and after it.
+
+    Raises TraceError when the calls do not explain the files that are there at the end.
+    """
     core, journal, rng = Edgecore(folder), [], random.Random(f"{seed}")
     cloud = Cloud(folder / "cloud")
-    await core.prepare(cloud=await cloud.prepare())
+    await core.prepare(devices=(*ROLES, GONE), cloud=await cloud.prepare())
     root = core.core.folder
     base = files_in(root)
     house = House(cloud=True, journal=lambda *event: journal.append((time.time(), *event)))
@@ -71,31 +77,33 @@ async def record(folder, seed):
     core.under = strace.command(folder / "trace-0", image.TRACED, SHOWN)
     await core.start()
     await crowd.arrive()
-    await _play(crowd, "one")
+    await _play(crowd, "one", load)
     await core.add_device(LATE)
-    late = time.time()
+    devices = [(time.time(), LATE, True)]
     await crowd.drained()
     await crowd.kill()
     core.under = strace.command(folder / "trace-1", image.TRACED, SHOWN)
     await core.start()
     await crowd.connect_publishers()
-    await _play(crowd, "two")
+    await _play(crowd, "two", load)
+    await core.revoke_device(GONE)
+    devices.append((time.time(), GONE, False))
     await crowd.drained()
     await crowd.part()
     assert await crowd.end() == 0, core.log.read_text()[-2000:]
     calls = image.about(strace.read(folder / "trace-0", folder / "trace-1"), str(root))
-    recording = Recording(core, cloud, str(root), base, calls, journal, late)
+    recording = Recording(core, cloud, str(root), base, calls, journal, devices)
     await asyncio.to_thread(_check, recording)
     return recording
 
 
-async def _play(crowd, name):
+async def _play(crowd, name, load):
     """Load, with everyone coming and going; in the end the last marks are out."""
     await crowd.slow_down()
     crowd.load()
-    await asyncio.sleep(LOAD / 2)
+    await asyncio.sleep(load / 2)
     await crowd.come(name)
-    await asyncio.sleep(LOAD / 2)
+    await asyncio.sleep(load / 2)
     crowd.rest()
     await crowd.settled()
     await crowd.connect_subscribers()
@@ -181,8 +189,9 @@ async def verify(recording, files, moment, rng, folder, patience=DRAINED):
     try:
         await _recover(crowd, patience)
         await watcher.drained(patience)
-        if recording.late < moment:
-            await _look_for_late_device(crowd)
+        for when, name, known in recording.devices:
+            if when < moment:
+                await _check_device(crowd, name, known)
         for complaint in core.complaints():
             house.law.fault("complaint", complaint)
     finally:
@@ -203,12 +212,16 @@ async def _recover(crowd, patience):
     await crowd.check_retained()
 
 
-async def _look_for_late_device(crowd):
+async def _check_device(crowd, name, known):
+    """What `edgecore device` had reported is so."""
     try:
-        link = await Link.open(crowd.broker.door(LATE), persistent(LATE, 5))
+        link = await Link.open(crowd.broker.door(name), persistent(name, 5))
         await link.close()
-    except (ConnectionLostError, RefusedError) as error:
-        crowd.house.law.fault("device_lost", f"`device add {LATE}` had returned: {error}")
+        found = True
+    except (ConnectionLostError, RefusedError):
+        found = False
+    if found != known:
+        crowd.house.law.fault("device", f"{name} may {'' if found else 'not '}connect")
 
 
 def _write(files, folder, rng):

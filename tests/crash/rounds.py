@@ -21,13 +21,14 @@ from tests.crash.house import House
 
 # Seconds from the beginning of the load to the kill, and of further kills from what they meet, at most.
 LOAD = 1.0
-START = 0.9
 SETTLE = 0.15
 DRAIN = 0.4
 # Seconds that a will may take after a restart: the core waits a minute for the client to come back. That is
 # long, so only one round in so many is about wills too.
 WILLS = 90.0
 WILLS_EVERY = 250
+# A start is met up to so many times what the last whole one took.
+START = 1.2
 # How often a round has such a further kill.
 FURTHER = 0.3
 
@@ -60,11 +61,12 @@ class Rounds:
     def __init__(self, broker, seed, patience=5.0):
         self.broker, self.seed = broker, seed
         self.house = House()
+        self._takes = 0.0  # seconds of the last start
         self._crowd = Crowd(broker, self.house, random.Random(f"{seed}"), patience)
 
     async def begin(self):
         """Start the broker and make the sessions."""
-        await self.broker.start()
+        await self._start()
         await self._crowd.arrive()
 
     async def play(self, number):
@@ -112,11 +114,15 @@ class Rounds:
 
     async def _restart(self, rng, kills):
         while rng.random() < FURTHER:
-            await self.broker.start_and_kill(rng.uniform(0, START))
+            await self.broker.start_and_kill(rng.uniform(0, START * self._takes))
             kills["start"] += 1
+        await self._start()
+        return self._takes
+
+    async def _start(self):
         began = time.monotonic()
         await self.broker.start()
-        return time.monotonic() - began
+        self._takes = time.monotonic() - began
 
     async def _settle(self, rng, kills):
         """Publishers send again what is owed, until all is acknowledged."""
@@ -139,7 +145,7 @@ class Rounds:
     async def _again(self, kills, what):
         await self._crowd.kill()
         kills[what] += 1
-        await self.broker.start()
+        await self._start()
         await self._crowd.connect_publishers()
 
     async def end(self):

@@ -31,7 +31,7 @@ async def play(rounds, number):
     return total
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_no_acknowledged_message_is_lost_and_no_qos_2_message_comes_twice(tmp_path):
     async with playing(Edgecore(tmp_path)) as rounds:
         verdict = await play(rounds, 8)

@@ -52,19 +52,6 @@ def test_json_is_all_of_it(edgecore, core):
         ({"inbound": {"received": 5, "dropped": {}}}, ""),
         ({"state": "active", "digest": "0" * 64}, "state active"),
         (
-            {
-                "set_aside": ["core.db.damaged-20261123T101500Z", "registry.sqlite.damaged-20261123T101500Z"],
-                "salvaged": {
-                    "core.db.damaged-20261123T101500Z": {"queues": 2, "queue_records": 1990},
-                    "registry.sqlite.damaged-20261123T101500Z": {},
-                },
-            },
-            (
-                "core.db.damaged-20261123T101500Z: 1992 rows salvaged, "
-                "registry.sqlite.damaged-20261123T101500Z: 0 rows salvaged"
-            ),
-        ),
-        (
             {"reason": "no [cloud] in edgecore.toml: what is sent there is dropped"},
             "no [cloud] in edgecore.toml: what is sent there is dropped",
         ),

@@ -13,9 +13,9 @@ from edgecore.listener.tls import server_context
 from edgecore.listener.transport import (
     CLOSING,
     FIRST_PART,
-    FULL_READ,
     HANDSHAKE,
     HIGH_WATER,
+    MUCH,
     OPEN,
     SHARE,
     Connection,
@@ -304,29 +304,29 @@ def taking(line):
     return line
 
 
-MUCH = bytes(range(256)) * 256  # 64 KB
+BYTES = bytes(range(256)) * 240  # 60 KB: below MUCH
 
 
 def test_what_goes_fast_is_passed_on_in_few_parts(taking):
-    taking.tls.write(MUCH)
+    taking.tls.write(BYTES)
     taking.exchange()
-    assert [len(part) for part in taking.above.parts] == [FIRST_PART, 4096, 16384, len(MUCH) - 21 * 1024]
-    assert taking.above.whole == MUCH
+    assert [len(part) for part in taking.above.parts] == [FIRST_PART, 4096, 16384, len(BYTES) - 21 * 1024]
+    assert taking.above.whole == BYTES
     assert taking.transport.reading
 
 
 def test_what_takes_long_waits_for_its_turn_and_nothing_is_read_meanwhile(taking):
     taking.loop.step = SHARE
-    taking.tls.write(MUCH)
+    taking.tls.write(BYTES)
     taking.exchange()
-    assert taking.above.parts == [MUCH[:FIRST_PART]]
+    assert taking.above.parts == [BYTES[:FIRST_PART]]
     turns = 0
-    while taking.above.whole != MUCH:
+    while taking.above.whole != BYTES:
         assert not taking.transport.reading
         assert len(taking.house.due) == 1
         taking.house.due.pop()()
         turns += 1
-    assert turns == len(MUCH) / FIRST_PART - 1
+    assert turns == len(BYTES) / FIRST_PART - 1
     assert taking.transport.reading
 
 
@@ -336,7 +336,7 @@ def test_one_of_those_that_take_long_goes_on_in_each_turn(house, pki):
         line = Line(house, pki, connections=connections).shake_hands()
         line.connection._above = line.above = Above()
         line.loop.step = SHARE
-        line.tls.write(MUCH[: 3 * FIRST_PART])
+        line.tls.write(BYTES[: 3 * FIRST_PART])
         line.exchange()
         lines.append(line)
     counts = []
@@ -368,19 +368,19 @@ def test_a_session_that_is_held_in_the_middle_gets_no_more(taking):
         taking.connection.hold_reading(hold=True)
 
     taking.above.data = hold
-    taking.tls.write(MUCH)
+    taking.tls.write(BYTES)
     taking.exchange()
-    assert taking.above.parts == [MUCH[:FIRST_PART]]
+    assert taking.above.parts == [BYTES[:FIRST_PART]]
     assert taking.house.due == []
     taking.above.data = data
     taking.connection.hold_reading(hold=False)
     taking.house.due.pop()()
-    assert taking.above.whole == MUCH
+    assert taking.above.whole == BYTES
 
 
 def test_a_hold_between_two_turns_is_kept(taking):
     taking.loop.step = SHARE
-    taking.tls.write(MUCH)
+    taking.tls.write(BYTES)
     taking.exchange()
     taking.connection.hold_reading(hold=True)
     taking.house.due.pop()()
@@ -391,22 +391,50 @@ def test_a_hold_between_two_turns_is_kept(taking):
     assert len(taking.above.parts) == 2
 
 
-def test_after_a_full_read_others_come_first(taking):
-    for _ in range(3):
-        taking.tls.write(MUCH)
-    data = taking.outgoing.read()
-    assert len(data) >= FULL_READ
-    taking.connection.data_received(data)
-    assert taking.above.whole == MUCH * 3
-    assert not taking.transport.reading
-    taking.house.due.pop()()
-    assert taking.transport.reading
+@pytest.fixture
+def flooding(line):
+    line.send(p.Connect("c", 5))
+    data = encode(p.Publish("t/x", b"x" * 1000), 5) * 200
+    assert len(data) > MUCH
+    line.tls.write(data)
+    line.exchange()
+    return line
+
+
+def test_who_has_much_to_say_rests_for_a_turn(flooding):
+    assert not flooding.transport.reading
+    flooding.house.turn_over()
+    assert flooding.transport.reading
+    flooding.send(p.PingReq())
+    assert flooding.transport.reading
+
+
+def test_a_rest_does_not_end_what_the_session_holds(flooding):
+    flooding.connection.hold_reading(hold=True)
+    flooding.house.turn_over()
+    assert not flooding.transport.reading
+    flooding.connection.hold_reading(hold=False)
+    assert flooding.transport.reading
+
+
+def test_what_the_session_held_waits_for_the_end_of_the_rest(flooding):
+    flooding.connection.hold_reading(hold=True)
+    flooding.connection.hold_reading(hold=False)
+    assert not flooding.transport.reading
+    flooding.house.turn_over()
+    assert flooding.transport.reading
+
+
+def test_who_hangs_up_while_it_rests_is_left_alone(flooding):
+    flooding.transport.closing = True
+    flooding.house.turn_over()
+    assert not flooding.transport.reading
 
 
 @pytest.mark.parametrize("by", ["TLS", "TCP"])
 def test_what_came_before_the_end_is_passed_on_before_it(taking, by):
     taking.loop.step = SHARE
-    taking.tls.write(MUCH[: 2 * FIRST_PART])
+    taking.tls.write(BYTES[: 2 * FIRST_PART])
     if by == "TLS":
         with contextlib.suppress(ssl.SSLWantReadError):
             taking.tls.unwrap()
@@ -417,13 +445,13 @@ def test_what_came_before_the_end_is_passed_on_before_it(taking, by):
     else:
         taking.house.due.pop()()
         assert taking.transport.eof
-    assert taking.above.whole == MUCH[: 2 * FIRST_PART]
+    assert taking.above.whole == BYTES[: 2 * FIRST_PART]
     assert taking.above.ended
 
 
 def test_what_waits_when_our_side_hangs_up_is_void(taking):
     taking.loop.step = SHARE
-    taking.tls.write(MUCH)
+    taking.tls.write(BYTES)
     taking.exchange()
     taking.connection.finish()
     assert taking.transport.reading  # what still comes is thrown away

@@ -280,3 +280,10 @@ async def test_migrate_by_the_writer(db):
     await db.migrate("room", ["CREATE TABLE a (x)", "CREATE TABLE b (x)"])
     with pytest.raises(StoreError, match="newer edgecore"):
         await db.migrate("room", [])
+
+
+async def test_what_is_deleted_is_not_written_over(tmp_path):
+    """It would double what a message writes; Debian's SQLite does so unless told."""
+    async with Database(tmp_path / "core.db") as db:
+        found = await db.read(lambda connection: connection.execute("PRAGMA secure_delete").fetchone())
+    assert found == (0,)
