@@ -87,6 +87,7 @@ SOURCES: Final = (
     Source("edgecore_listener_connected", "gauge", "Clients let in.", "listener", ("connected",)),
     Source("edgecore_listener_queued_messages", "gauge", "For a place in flight.", "listener", ("queued",)),
     Source("edgecore_listener_in_flight_messages", "gauge", "Not acknowledged.", "listener", ("in_flight",)),
+    Source("edgecore_listener_unread_bytes", "gauge", "For slow clients.", "listener", ("unread_bytes",)),
     _traffic("received_packets", "MQTT packets from clients.", "received"),
     _traffic("sent_packets", "MQTT packets to clients.", "sent"),
     _traffic("received_publishes", "PUBLISH packets from clients.", "publishes_received"),

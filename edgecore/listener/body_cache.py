@@ -33,6 +33,11 @@ class BodyCache:
     def __contains__(self, row: int) -> bool:
         return row in self._bodies
 
+    @property
+    def bytes(self) -> int:
+        """What all of them take."""
+        return self._size
+
     def clear(self) -> None:
         """Forget everything, also what is still on its way from the disk."""
         self._bodies.clear()

@@ -21,6 +21,7 @@ from edgecore.listener.credential import Credential
 from edgecore.listener.door import Door
 from edgecore.listener.entering import Entering
 from edgecore.listener.kept_sessions import Opening
+from edgecore.listener.outlet import Outlet
 from edgecore.listener.publishing import message_of, will_of
 from edgecore.listener.records import WillRecord
 from edgecore.listener.stored_session import StoredSession
@@ -60,6 +61,7 @@ class DeviceSession:
         "_marked",
         "_mqtt",
         "_opening",
+        "_outlet",
         "_peer",
         "_principal",
         "_refusals",
@@ -89,6 +91,7 @@ class DeviceSession:
         self._clock = door.clock
         self._entering: Entering | None = Entering(self, credential, door)
         self._mqtt = ServerSession(door.settings.session)
+        self._outlet = Outlet(wire, self._mqtt, self, door)
         self._acknowledging = Acknowledging(self._mqtt, self, self._traffic, self._clock)
         self._framer = Framer(MAX_CONNECT_BYTES, only=p.CONNECT)
         self._principal: Principal | None = None
@@ -328,7 +331,7 @@ class DeviceSession:
 
     def hold_reading(self, hold: bool) -> None:
         """Stop or go on reading: as much waits for commits as may."""
-        self._wire.hold_reading(hold)
+        self._outlet.hold_reading(hold=hold)
 
     def _pubrel(self, packet: p.PubRel) -> None:
         """Free the identifier of a kept session, durably, before PUBCOMP lets the client use it again."""
@@ -418,7 +421,7 @@ class DeviceSession:
             self._marked = True
             self._turn.add(self)
         elif mqtt.unsent > FLUSH_AT:
-            self._write()
+            self._outlet.write()
 
     def forward_acked(self, frames: bytes, run: AckedRun) -> None:
         """Take a run of QoS 1 packets as another session of the same version sent them."""
@@ -445,26 +448,25 @@ class DeviceSession:
         self._marked = False
         mqtt = self._mqtt
         full = mqtt.state is LIVE and bool(mqtt.outbound.queued) and mqtt.pump(self._clock.now())
-        self._write()
+        self._outlet.write()
         if full and not self._wire.blocked:
             self._mark()  # there is more than fits in one write
+        self._outlet.account()
 
     def writable(self) -> None:
         """Go on after the connection was blocked."""
         if self._mqtt.state is LIVE:
-            self._write()
+            self._outlet.write()
             self._mqtt.pump(self._clock.now())
         if self._mqtt.outgoing and not self._marked:
             self._mark()
+        self._outlet.account()
 
-    def _write(self) -> None:
-        mqtt = self._mqtt
-        if mqtt.outgoing and not self._wire.blocked:
-            traffic = self._traffic
-            traffic.sent += len(mqtt.outgoing) + mqtt.joined
-            traffic.publishes_sent += mqtt.publishes
-            traffic.bytes_sent += mqtt.unsent
-            self._wire.send(mqtt.take())
+    def too_slow(self) -> None:
+        """End the session: it takes memory that others need (unread's Slow)."""
+        text = "so much waits for it that listener.max_unread is reached"
+        self._refusals.note("slow", self._name(), text, self._clock.monotonic())
+        self.close(ReasonCode.QUOTA_EXCEEDED, text)
 
     def _mark(self) -> None:
         if not self._marked:
@@ -514,7 +516,7 @@ class DeviceSession:
 
     def _end(self) -> None:
         """Say the last words and hang up, then let the house know."""
-        self._write()
+        self._outlet.write()
         self._wire.finish()
         self._leave()
 
@@ -522,6 +524,7 @@ class DeviceSession:
         if self._finished:
             return
         self._finished = True
+        self._outlet.forget()
         if self._principal is None:
             return
         self._traffic.dropped += self.dropped

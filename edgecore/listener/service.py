@@ -27,6 +27,7 @@ from edgecore.listener.settings import ListenerSettings
 from edgecore.listener.tls import TlsFiles
 from edgecore.listener.transport import Connection
 from edgecore.listener.turn import Turn
+from edgecore.listener.unread import Unread
 from edgecore.listener.verifier import PasswordBook, Verifier
 from edgecore.router import Router
 
@@ -37,6 +38,10 @@ _log = logging.getLogger(__name__)
 SWEEP: Final = 1.0
 # A site's devices all come back at once after a power cut; the kernel holds those not accepted yet.
 BACKLOG: Final = 1024
+# Bytes in the kernel for each connection and direction (it takes twice that for its own use). Left to itself
+# it gives one that does not read 4 MB, and a few hundred of those what all of the machine's TCP may have. A
+# local network at 1 Gbit/s and 1 ms needs 125 KB.
+SOCKET_BYTES: Final = 128 * 1024
 # Seconds that clients have to take their DISCONNECT when the service stops.
 DRAIN: Final = 0.5
 # Seconds between looks at the server's certificate. Its last third is 275 days: an hour is soon enough
@@ -79,6 +84,7 @@ class ListenerService:
         self._sessions = Sessions() if sessions is None else sessions
         self._connections: set[Connection] = set()
         self._addresses = Crowd()
+        self._unread = Unread(settings.max_unread)
 
     @property
     def ports(self) -> dict[str, int]:
@@ -146,6 +152,7 @@ class ListenerService:
             "dropped": traffic.dropped + sum(session.dropped for session in live),
             "queued": sum(session.queued for session in live),
             "in_flight": sum(session.in_flight for session in live),
+            "unread_bytes": self._unread.bytes,
             "traffic": traffic.status(),
             "acknowledged": traffic.acknowledged.status(),
             "devices": sorted({session.principal.name for session in live}),
@@ -161,7 +168,9 @@ class ListenerService:
     async def _listening(self) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         turn = Turn(loop.call_soon)
-        door = Door(self._settings, self._router, self._sessions, self._refusals, turn, self._clock)
+        door = Door(
+            self._settings, self._router, self._sessions, self._refusals, turn, self._clock, self._unread
+        )
         if self._passwords is not None:
             run, secret = partial(_in_thread, loop), secrets.token_bytes(32)
             self._verifier = Verifier(self._passwords, run, CHECKS_AT_ONCE, loop.time, secret)
@@ -169,20 +178,20 @@ class ListenerService:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._drain)
             for each in found:
-                server = await self._open(loop, each)
+                server = await self._open(loop, turn, each)
                 stack.callback(server.close)
                 _log.info("%s on %s:%d", each.title, self._settings.host or "*", each.port)
             self._entrances = found
             stack.callback(self._entrances.clear)
             yield
 
-    async def _open(self, loop: asyncio.AbstractEventLoop, entrance: Entrance) -> asyncio.Server:
+    async def _open(self, loop: asyncio.AbstractEventLoop, turn: Turn, entrance: Entrance) -> asyncio.Server:
         listening = _listening_socket(self._settings.host, entrance)
         entrance.port = int(listening.getsockname()[1])
-        make = partial(self._connection, loop, entrance)
+        make = partial(self._connection, loop, turn, entrance)
         return await loop.create_server(make, sock=listening, backlog=BACKLOG)
 
-    def _connection(self, loop: asyncio.AbstractEventLoop, entrance: Entrance) -> Connection:
+    def _connection(self, loop: asyncio.AbstractEventLoop, turn: Turn, entrance: Entrance) -> Connection:
         self._sessions.traffic.sockets += 1
         # The context is read at each connection: `reload` puts another one there.
         return Connection(
@@ -193,6 +202,7 @@ class ListenerService:
             entrance.open,
             loop,
             self._addresses,
+            turn,
             entrance.name,
         )
 
@@ -255,9 +265,12 @@ def _listening_socket(host: str, entrance: Entrance) -> socket.socket:
     port, any_address = entrance.port, not host and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if any_address or ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=any_address)
+        made = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=any_address)
     except OSError as error:
         raise UnavailableError(
             f"cannot listen on {host or '*'}:{port}: {error.strerror or error}. "
             f"Stop what holds the port, or set another listener.host or listener.{entrance.setting}"
         ) from error
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # handed down to each connection
+        made.setsockopt(socket.SOL_SOCKET, buffer, SOCKET_BYTES)
+    return made

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgecore.base.errors import ConfigError
+from edgecore.listener.unread import DEFAULT_LIMIT
 from edgecore.mqtt.acceptance import SessionLimits
 from edgecore.mqtt.runs import MAX_PLAIN_PACKET
 
@@ -26,7 +27,9 @@ class ListenerSettings:
     port of their own. Times are seconds, sizes bytes. `max_connections` counts those of all ports, and
     those that have not finished their handshake too. One address may hold half of them, so that no single
     machine shuts the others out and a fleet behind one address still fits. One device may hold some, for
-    a program that opens several, so that a stolen key fills nothing. `max_sessions`: sessions that are
+    a program that opens several, so that a stolen key fills nothing. `max_unread`: bytes of memory that may
+    wait for all clients together that do not read or acknowledge; beyond it the one for which most waits is
+    disconnected. `max_sessions`: sessions that are
     kept for absent clients too, each for at most `max_session_expiry` seconds, with at most
     `session_records` messages of `session_bytes` each and `sessions_bytes` in all, on disk.
     `sys_interval`: seconds between the `$SYS` topics, 0 for none. The rest is per session and explained in
@@ -53,6 +56,7 @@ class ListenerSettings:
     max_queued: int = 1000
     max_queued_bytes: int = 1024 * 1024
     max_unsent: int = 1024 * 1024
+    max_unread: int = DEFAULT_LIMIT
     topic_aliases: int = 16
     max_sessions: int = 2000
     max_session_expiry: int = 30 * 24 * 3600

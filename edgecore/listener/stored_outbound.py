@@ -140,6 +140,11 @@ class StoredOutbound:
         return self._backlog.messages + len(self._resend) + (self._current is not None)
 
     @property
+    def held_bytes(self) -> int:
+        """What those that wait take in memory: the bodies of a few, the others are on the disk."""
+        return self._bodies.bytes
+
+    @property
     def open(self) -> bool:
         """Whether there is a place in flight."""
         return len(self._flight) < self._window

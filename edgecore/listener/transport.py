@@ -18,6 +18,8 @@ from edgecore.listener.device_session import DeviceSession
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.settings import ListenerSettings
 from edgecore.listener.tls import TlsChannel
+from edgecore.listener.turn import Turn
+from edgecore.listener.wire import HIGH_WATER
 
 HANDSHAKE: Final = "handshake"
 OPEN: Final = "open"
@@ -26,8 +28,13 @@ CLOSING: Final = "closing"
 # Seconds that a peer has to take our last words and hang up. Closing at once with unread input would
 # reset the connection, and the reason would be lost (facts: mqtt-clients.md).
 LINGER: Final = 2.0
-# Bytes that wait for the kernel before a receiver counts as slow: about what the socket takes at once.
-HIGH_WATER: Final = 256 * 1024
+# Seconds of one turn of the loop that a connection's bytes may take before it stands in line behind the
+# others: a read of 256 KB holds 130,000 PINGREQ, which take a fifth of a second.
+SHARE: Final = 0.001
+# Bytes that a session gets at first: a hundred small packets. What goes fast gets four times as much next,
+# so that a whole read of packets that are forwarded as they are takes five parts.
+FIRST_PART: Final = 1024
+GROWTH: Final = 4
 # Bytes of one read after which others have their turn first. libuv reads 256 KB at a time and one socket up
 # to 32 times in a row while it fills them: 8 MB of one flooding publisher, 18 to 32 ms of everyone's time.
 MUCH: Final = 64 * 1024
@@ -63,18 +70,20 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_above",
         "_addresses",
-        "_call_soon",
         "_channel",
         "_connections",
         "_deadline",
         "_held",
         "_open",
         "_peer",
+        "_reading",
         "_refusals",
-        "_resting",
+        "_rest",
         "_settings",
         "_time",
         "_transport",
+        "_turn",
+        "_waiting",
         "blocked",
         "entrance",
         "phase",
@@ -90,6 +99,7 @@ class Connection(asyncio.Protocol):
         open_: Open,
         loop: asyncio.AbstractEventLoop,
         addresses: Crowd,
+        turn: Turn,
         entrance: str = "",
     ) -> None:
         self._channel = TlsChannel(context)
@@ -99,12 +109,14 @@ class Connection(asyncio.Protocol):
         self._refusals = refusals
         self._open = open_
         self._time = loop.time
-        self._call_soon = loop.call_soon
-        self._held = False  # the session wants no more for now
-        self._resting = False  # it is the others' turn
         self._transport: asyncio.Transport | None = None
+        self._turn = turn
         self._peer = ""
         self._deadline = 0.0
+        self._rest = b""  # decrypted, and not passed on yet
+        self._held = False  # the session wants nothing now
+        self._waiting = False  # for its turn in line
+        self._reading = True
         self.entrance = entrance
         self.blocked = False
         self.phase = HANDSHAKE
@@ -144,12 +156,10 @@ class Connection(asyncio.Protocol):
                 self._broken(error)
                 return
             if plain:
-                self._above.data(plain, self._time())  # type: ignore[union-attr]  # OPEN has it
-            if self._channel.closed and self.phase is OPEN:
-                self.finish()
-                self._lost()
-            elif len(data) >= MUCH:
-                self._rest()
+                self._pass_on(self._rest + plain)
+            if len(data) >= MUCH:
+                self._stand_in_line()
+            self._look_for_end()
         elif self.phase is HANDSHAKE:
             self._shake_hands(data)
 
@@ -161,6 +171,10 @@ class Connection(asyncio.Protocol):
         if self in self._connections:  # not when it was turned away at once
             self._connections.discard(self)
             self._addresses.leave(self._peer)
+        self._transport = None
+        if self._rest and self.phase is OPEN:
+            rest, self._rest = self._rest, b""
+            self._above.data(rest, self._time())  # type: ignore[union-attr]  # it came before the end
         self.phase = CLOSING
         self._lost()
 
@@ -193,6 +207,7 @@ class Connection(asyncio.Protocol):
             return
         last = self._channel.close() if self.phase is OPEN else self._channel.take()
         self.phase = CLOSING
+        self._rest = b""
         self._deadline = self._time() + LINGER
         if transport.is_closing():
             return
@@ -202,15 +217,11 @@ class Connection(asyncio.Protocol):
         transport.write_eof()
 
     def hold_reading(self, hold: bool) -> None:
-        """Stop or go on reading."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
+        """Stop or go on reading: nothing is passed on before the next turn."""
         self._held = hold
-        if hold:
-            transport.pause_reading()
-        elif not self._resting:
-            transport.resume_reading()
+        if self._rest and not hold:
+            self._stand_in_line()
+        self._set_reading()
 
     # From the service -----------------------------------------------------------------------------
 
@@ -237,6 +248,56 @@ class Connection(asyncio.Protocol):
 
     # Inside ---------------------------------------------------------------------------------------
 
+    def _pass_on(self, plain: bytes) -> None:
+        """Give the session what came, part by part, while it wants it and its share of the turn lasts."""
+        above = self._above
+        assert above is not None  # OPEN has it
+        began = now = self._time()
+        self._rest = b""
+        offset, size = 0, FIRST_PART
+        while offset < len(plain) and self.phase is OPEN:
+            if self._held or now >= began + SHARE:
+                self._rest = plain[offset:]
+                self._stand_in_line()
+                return
+            above.data(plain[offset : offset + size], now)
+            offset += size
+            size *= GROWTH
+            now = self._time()
+
+    def _stand_in_line(self) -> None:
+        """Go on in a turn to come; until then nothing is read."""
+        if not self._waiting and not self._held and self.phase is OPEN:
+            self._waiting = True
+            self._turn.in_line(self._go_on)
+        self._set_reading()
+
+    def _go_on(self) -> None:
+        self._waiting = False
+        if self.phase is not OPEN or self._held:
+            return
+        if self._rest:
+            self._pass_on(self._rest)
+        self._set_reading()
+        self._look_for_end()
+
+    def _set_reading(self) -> None:
+        reading = not (self._held or self._waiting or self._rest)
+        transport = self._transport
+        if reading is self._reading or self.phase is not OPEN or transport is None or transport.is_closing():
+            return
+        self._reading = reading
+        if reading:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
+    def _look_for_end(self) -> None:
+        """Hang up when the peer has ended TLS and all that came before was passed on."""
+        if self._channel.closed and not self._rest and self.phase is OPEN:
+            self.finish()
+            self._lost()
+
     def _shake_hands(self, data: bytes) -> None:
         assert self._transport is not None
         try:
@@ -255,20 +316,6 @@ class Connection(asyncio.Protocol):
         self._above, self.session = above, session
         if self._channel.has_input:
             self.data_received(b"")  # what came along with the end of the handshake
-
-    def _rest(self) -> None:
-        """Read no more in this turn of the loop: it had much to say, and others wait."""
-        transport = self._transport
-        if self.phase is OPEN and transport is not None and not transport.is_closing():
-            self._resting = True
-            transport.pause_reading()
-            self._call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        self._resting = False
-        transport = self._transport
-        if not self._held and transport is not None and not transport.is_closing():
-            transport.resume_reading()
 
     def _broken(self, error: ssl.SSLError) -> None:
         self._refusals.note("tls", self._peer, _reason(error), self._time())

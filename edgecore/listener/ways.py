@@ -31,6 +31,8 @@ from edgecore.router import Router
 
 # Topics that one device uses at a time; beyond it their routes are looked up anew.
 MAX_KNOWN_TOPICS: Final = 256
+# Bytes of such a topic; longer ones, of which AWS allows none, take the general path.
+MAX_KNOWN_TOPIC: Final = 256
 
 
 @runtime_checkable
@@ -209,6 +211,8 @@ class Ways:
 
     def _learn_plain(self, raw_topic: bytes) -> tuple[FrameReceiver, ...] | None:
         """How QoS 0 messages on the topic (length in front) travel until the router's tables change."""
+        if len(raw_topic) > MAX_KNOWN_TOPIC:
+            return None
         if len(self._plain) >= MAX_KNOWN_TOPICS:
             self._plain.clear()
         way = self._way_to(0, raw_topic)
@@ -217,6 +221,8 @@ class Ways:
 
     def _learn_acked(self, raw_topic: bytes) -> Way | None:
         """As `_learn_plain`, for QoS 1."""
+        if len(raw_topic) > MAX_KNOWN_TOPIC:
+            return None
         if len(self._acked_ways) >= MAX_KNOWN_TOPICS:
             self._acked_ways.clear()
         way = self._acked_ways[raw_topic] = self._way_to(1, raw_topic)

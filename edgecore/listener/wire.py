@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+# Bytes that wait for the kernel before a receiver counts as slow. Each connection may have them, in whose
+# memory nobody else has a say: four TLS records, beside what is in the kernel.
+HIGH_WATER: Final = 64 * 1024
 
 
 class Wire(Protocol):

@@ -61,6 +61,11 @@ class Sending(Protocol):
         ...
 
     @property
+    def held_bytes(self) -> int:
+        """What those that wait take in memory."""
+        ...
+
+    @property
     def open(self) -> bool:
         """Whether there is a place in flight."""
         ...
@@ -153,6 +158,11 @@ class Outbound:
     def queued(self) -> int:
         """How many wait for a place in flight."""
         return self._queued
+
+    @property
+    def held_bytes(self) -> int:
+        """What those that wait take in memory."""
+        return self._bytes
 
     @property
     def open(self) -> bool:

@@ -512,6 +512,11 @@ class ServerSession:
         return data
 
     @property
+    def answers(self) -> int:
+        """How many packets in `outgoing` are no PUBLISH."""
+        return len(self.outgoing) + self.joined - self.publishes
+
+    @property
     def congested(self) -> bool:
         """Whether the driver should stop reading until commits are done."""
         return self._inbound.waiting and self._inbound.full

@@ -30,6 +30,8 @@ from edgecore.router.subscriptions import Subscription, SubscriptionTable
 # Plans kept, one per (sender, topic) in use. At about 300 bytes each this is some 10 MB at the most;
 # a site that uses more topics than this pays for a new look-up, not with memory.
 MAX_PLANS: Final = 32_768
+# Bytes of a topic whose plan is kept; AWS allows no longer ones.
+MAX_PLANNED_TOPIC: Final = 256
 # Reasons of refusals that are counted apart; they name ports and queues, which are few.
 MAX_REFUSED: Final = 1_000
 
@@ -202,6 +204,8 @@ class Router:
             plan = self._plan(sender, topic, via)
             if not self._routes.knows(sender):
                 return plan  # a device that left the group, or whose thing changed: no plan for its successor
+            if len(topic) > MAX_PLANNED_TOPIC:
+                return plan
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
             self._plans[key] = plan

@@ -15,6 +15,7 @@ from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
 from edgecore.listener.turn import Turn
+from edgecore.listener.unread import Unread
 from edgecore.mqtt import packets as p
 from edgecore.mqtt import properties as pr
 from edgecore.mqtt.codec import decode, encode
@@ -67,15 +68,17 @@ class House:
         self.sessions, self.refusals = Sessions(self.kept), Refusals()
         self.due = []
         self.given, self.committing = settings, True
-        self.turn = Turn(self.due.append)
+        self.turn, self.unread = Turn(self.due.append), Unread(self.settings.max_unread)
 
     def routes(self, *rows):
         self.router.set_rows(rows, self.specs)
 
-    def session(self, certificate):
-        door = Door(self.settings, self.router, self.sessions, self.refusals, self.turn, self.clock)
+    def session(self, certificate, wire=None):
+        door = Door(
+            self.settings, self.router, self.sessions, self.refusals, self.turn, self.clock, self.unread
+        )
         credential = CertificateCredential(Admission(self.book, self.specs.get), certificate)
-        return DeviceSession(FakeWire(), credential, "192.0.2.1", door)
+        return DeviceSession(wire or FakeWire(), credential, "192.0.2.1", door)
 
     def device(self, name="one", version=5, **connect):
         """A connected device."""

@@ -104,14 +104,8 @@ class Line:
         self.clock, self.due, self.transport = ManualClock(), [], Transport()
         self.settings = ListenerSettings(handshake_timeout=5.0, connect_timeout=7.0, passwords=True)
         self.sessions, self.refusals = Sessions(), Refusals()
-        door = Door(
-            self.settings,
-            Router(self.clock),
-            self.sessions,
-            self.refusals,
-            Turn(self.due.append),
-            self.clock,
-        )
+        turn = Turn(self.due.append)
+        door = Door(self.settings, Router(self.clock), self.sessions, self.refusals, turn, self.clock)
         specs = {"a": DeviceSpec("a", "a")}
         files = TlsFiles(folder / "ca.pem", certificate, key)
         verifier = Verifier(self, self._run, 1, self.time, b"secret")
@@ -126,6 +120,7 @@ class Line:
             found[name].open,
             self,
             Crowd(),
+            turn,
         )
         self.connection.connection_made(self.transport)
         context = ssl.create_default_context(cafile=str(folder / "ca.pem"))

@@ -307,7 +307,7 @@ def test_the_window_goes_on_when_a_blocked_receiver_reads_again(house):
     one, slow = house.device("one"), house.device("two")
     slow.subscribe("t/#", 1)
     slow.wire.blocked = True
-    slow.session._mqtt.unsent = 1 << 30
+    slow.session._mqtt.unsent = house.settings.max_unsent
     one.send(p.Publish("t/a", b"1", 1, packet_id=1))
     assert slow.receive() == []
     slow.session._mqtt.unsent = 0

@@ -214,6 +214,16 @@ async def test_the_sweep_ends_silent_clients(make_service, pki, monkeypatch):
         assert (await one.receive()).reason_code == 0x8D
 
 
+async def test_the_kernel_keeps_little_for_each_connection(make_service, pki):
+    """Else it gives megabytes to each client that does not read, and there is an end of what TCP may have."""
+    async with running(make_service()) as service, client(service, pki) as one:
+        await one.receive()
+        (connection,) = service._connections
+        kernel = connection._transport.get_extra_info("socket")
+        for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            assert kernel.getsockopt(socket.SOL_SOCKET, buffer) <= 2 * service_module.SOCKET_BYTES
+
+
 async def test_stopping_says_goodbye(make_service, pki):
     service = make_service()
     async with contextlib.AsyncExitStack() as stack:

@@ -5,10 +5,21 @@ import ssl
 
 import pytest
 
+from edgecore.base import identity
 from edgecore.listener import transport as transport_module
+from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.crowd import Crowd
 from edgecore.listener.tls import server_context
-from edgecore.listener.transport import CLOSING, HANDSHAKE, HIGH_WATER, OPEN, Connection
+from edgecore.listener.transport import (
+    CLOSING,
+    FIRST_PART,
+    HANDSHAKE,
+    HIGH_WATER,
+    MUCH,
+    OPEN,
+    SHARE,
+    Connection,
+)
 from edgecore.mqtt import packets as p
 from edgecore.mqtt.codec import encode
 
@@ -47,20 +58,14 @@ class FakeTransport:
 
 
 class Loop:
+    """Time stands still, but that each look at the clock takes `step`."""
+
     def __init__(self):
-        self.now = 0.0
-        self.soon = []
+        self.now = self.step = 0.0
 
     def time(self):
+        self.now += self.step
         return self.now
-
-    def call_soon(self, callback):
-        self.soon.append(callback)
-
-    def turn_over(self):
-        soon, self.soon = self.soon, []
-        for callback in soon:
-            callback()
 
 
 class Line:
@@ -80,14 +85,14 @@ class Line:
             self._make,
             self.loop,
             self.addresses,
+            house.turn,
         )
         self.connection.connection_made(self.transport)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = pki.client(name).wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
 
     def _make(self, connection, channel, _peer):
-        session = self.house.session(channel.fingerprint())
-        session._wire = connection
+        session = self.house.session(channel.fingerprint(), connection)
         return session, session
 
     def shake_hands(self):
@@ -276,16 +281,129 @@ def test_a_closing_transport_is_left_alone(line):
     assert not line.transport.eof
 
 
+class Above:
+    """Takes bytes in place of a session, in parts."""
+
+    def __init__(self):
+        self.parts, self.ended = [], False
+
+    def data(self, data, _now):
+        self.parts.append(data)
+
+    def lost(self):
+        self.ended = True
+
+    @property
+    def whole(self):
+        return b"".join(self.parts)
+
+
+@pytest.fixture
+def taking(line):
+    line.connection._above = line.above = Above()
+    return line
+
+
+BYTES = bytes(range(256)) * 240  # 60 KB: below MUCH
+
+
+def test_what_goes_fast_is_passed_on_in_few_parts(taking):
+    taking.tls.write(BYTES)
+    taking.exchange()
+    assert [len(part) for part in taking.above.parts] == [FIRST_PART, 4096, 16384, len(BYTES) - 21 * 1024]
+    assert taking.above.whole == BYTES
+    assert taking.transport.reading
+
+
+def test_what_takes_long_waits_for_its_turn_and_nothing_is_read_meanwhile(taking):
+    taking.loop.step = SHARE
+    taking.tls.write(BYTES)
+    taking.exchange()
+    assert taking.above.parts == [BYTES[:FIRST_PART]]
+    turns = 0
+    while taking.above.whole != BYTES:
+        assert not taking.transport.reading
+        assert len(taking.house.due) == 1
+        taking.house.due.pop()()
+        turns += 1
+    assert turns == len(BYTES) / FIRST_PART - 1
+    assert taking.transport.reading
+
+
+def test_one_of_those_that_take_long_goes_on_in_each_turn(house, pki):
+    connections, lines = set(), []
+    for _ in range(3):
+        line = Line(house, pki, connections=connections).shake_hands()
+        line.connection._above = line.above = Above()
+        line.loop.step = SHARE
+        line.tls.write(BYTES[: 3 * FIRST_PART])
+        line.exchange()
+        lines.append(line)
+    counts = []
+    while house.due:
+        house.due.pop(0)()
+        counts.append([len(line.above.parts) for line in lines])
+    assert counts == [[2, 1, 1], [2, 2, 1], [2, 2, 2], [3, 2, 2], [3, 3, 2], [3, 3, 3]]
+
+
+def test_what_a_session_does_not_want_now_waits_here(taking):
+    taking.connection.hold_reading(hold=True)
+    taking.connection.data_received(b"")
+    taking.tls.write(b"early")
+    taking.exchange()
+    assert taking.above.parts == []
+    assert not taking.transport.reading
+    taking.connection.hold_reading(hold=False)
+    assert taking.above.parts == []  # never while the session is in the middle of something
+    taking.house.due.pop()()
+    assert taking.above.parts == [b"early"]
+    assert taking.transport.reading
+
+
+def test_a_session_that_is_held_in_the_middle_gets_no_more(taking):
+    data = taking.above.data
+
+    def hold(part, now):
+        data(part, now)
+        taking.connection.hold_reading(hold=True)
+
+    taking.above.data = hold
+    taking.tls.write(BYTES)
+    taking.exchange()
+    assert taking.above.parts == [BYTES[:FIRST_PART]]
+    assert taking.house.due == []
+    taking.above.data = data
+    taking.connection.hold_reading(hold=False)
+    taking.house.due.pop()()
+    assert taking.above.whole == BYTES
+
+
+def test_a_hold_between_two_turns_is_kept(taking):
+    taking.loop.step = SHARE
+    taking.tls.write(BYTES)
+    taking.exchange()
+    taking.connection.hold_reading(hold=True)
+    taking.house.due.pop()()
+    assert len(taking.above.parts) == 1
+    assert taking.house.due == []
+    taking.connection.hold_reading(hold=False)
+    taking.house.due.pop()()
+    assert len(taking.above.parts) == 2
+
+
 @pytest.fixture
 def flooding(line):
     line.send(p.Connect("c", 5))
-    line.send(encode(p.Publish("t/x", b"x" * 1000), 5) * 200)
+    data = encode(p.Publish("t/x", b"x" * 1000), 5) * 200
+    assert len(data) > MUCH
+    line.tls.write(data)
+    line.exchange()
     return line
 
 
 def test_who_has_much_to_say_rests_for_a_turn(flooding):
     assert not flooding.transport.reading
-    flooding.loop.turn_over()
+    flooding.house.turn_over()
     assert flooding.transport.reading
     flooding.send(p.PingReq())
     assert flooding.transport.reading
@@ -293,7 +411,7 @@ def test_who_has_much_to_say_rests_for_a_turn(flooding):
 
 def test_a_rest_does_not_end_what_the_session_holds(flooding):
     flooding.connection.hold_reading(hold=True)
-    flooding.loop.turn_over()
+    flooding.house.turn_over()
     assert not flooding.transport.reading
     flooding.connection.hold_reading(hold=False)
     assert flooding.transport.reading
@@ -303,11 +421,56 @@ def test_what_the_session_held_waits_for_the_end_of_the_rest(flooding):
     flooding.connection.hold_reading(hold=True)
     flooding.connection.hold_reading(hold=False)
     assert not flooding.transport.reading
-    flooding.loop.turn_over()
+    flooding.house.turn_over()
     assert flooding.transport.reading
 
 
 def test_who_hangs_up_while_it_rests_is_left_alone(flooding):
     flooding.transport.closing = True
-    flooding.loop.turn_over()
+    flooding.house.turn_over()
     assert not flooding.transport.reading
+
+
+@pytest.mark.parametrize("by", ["TLS", "TCP"])
+def test_what_came_before_the_end_is_passed_on_before_it(taking, by):
+    taking.loop.step = SHARE
+    taking.tls.write(BYTES[: 2 * FIRST_PART])
+    if by == "TLS":
+        with contextlib.suppress(ssl.SSLWantReadError):
+            taking.tls.unwrap()
+    taking.exchange()
+    assert not taking.above.ended
+    if by == "TCP":
+        taking.connection.connection_lost(None)
+    else:
+        taking.house.due.pop()()
+        assert taking.transport.eof
+    assert taking.above.whole == BYTES[: 2 * FIRST_PART]
+    assert taking.above.ended
+
+
+def test_what_waits_when_our_side_hangs_up_is_void(taking):
+    taking.loop.step = SHARE
+    taking.tls.write(BYTES)
+    taking.exchange()
+    taking.connection.finish()
+    assert taking.transport.reading  # what still comes is thrown away
+    taking.house.due.pop()()
+    taking.connection.connection_lost(None)
+    assert len(taking.above.parts) == 1
+
+
+def test_packets_behind_a_connect_that_waits_are_not_looked_at(line, monkeypatch):
+    """A peer that is nobody yet cannot make us keep an object for every two bytes."""
+    answers = []
+    monkeypatch.setattr(
+        CertificateCredential, "identify", lambda _self, _packet, answer: answers.append(answer)
+    )
+    line.send(encode(p.Connect("c", 5), 5) + b"\xc0\0" * 30_000)
+    assert len(line.connection.session._entering._early) < FIRST_PART
+    assert not line.transport.reading
+    answers[0](identity.device("one"))
+    line.house.turn_over()
+    heard = b"".join(iter(line.read, None))
+    assert heard.count(b"\xd0\0") == 30_000
+    assert line.transport.reading

@@ -36,6 +36,26 @@ def test_what_comes_while_flushing_waits_for_the_next_turn():
     assert again.flushed == 2
 
 
+def test_those_in_line_go_on_one_in_each_turn():
+    due, done = [], []
+    turn = Turn(due.append)
+
+    def work(number):
+        done.append(number)
+        if number < 10:
+            turn.in_line(partial(work, number + 10))
+
+    for number in (1, 2, 3):
+        turn.in_line(partial(work, number))
+    turns = []
+    while due:
+        assert len(due) == 1
+        due.pop()()
+        turns.append(len(done))
+    assert done == [1, 2, 3, 11, 12, 13]
+    assert turns == [1, 2, 3, 4, 5, 6]
+
+
 def test_what_is_put_off_comes_in_a_turn_of_its_own():
     due, done = [], []
     turn = Turn(due.append)

@@ -187,6 +187,18 @@ def test_the_known_topics_are_bounded(house, monkeypatch):
     assert len(one.session._ways) <= 4
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+def test_long_topics_are_not_remembered(house, qos):
+    """Else 256 of them would be megabytes for each connection."""
+    one, two = house.device("one"), house.device("two")
+    two.subscribe(qos=qos)
+    topic = "t/" + "x" * ways.MAX_KNOWN_TOPIC
+    for number in range(3):
+        one.send(p.Publish(topic, b"%d" % number, qos, packet_id=qos))
+    assert [each.payload for each in two.receive()] == [b"0", b"1", b"2"]
+    assert len(one.session._ways) == 0
+
+
 def test_properties_and_other_qos_take_the_general_path(house):
     one, two = house.device("one"), house.device("two")
     two.subscribe(qos=1)

@@ -50,9 +50,7 @@ class Line:
         self.house, self.wire = house, Wire()
 
         def make_session(wire):
-            session = house.session(name)
-            session._wire = wire
-            return session
+            return house.session(name, wire)
 
         self.socket = WebSocket(
             self.wire, "192.0.2.1", origins, house.settings.max_packet_size, house.refusals, make_session

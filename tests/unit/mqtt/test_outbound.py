@@ -31,6 +31,16 @@ def test_ids_are_never_shared_and_never_zero():
     assert flight.begin(2) == 77
 
 
+def test_what_those_that_wait_take_in_memory_is_known():
+    flight = outbound(messages=2)
+    for number in range(3):
+        flight.push(message(number), 1, False)
+    assert flight.held_bytes == 2 * (QUEUED_OVERHEAD + len("t") + 1)
+    flight.next(0.0)
+    flight.next(0.0)
+    assert flight.held_bytes == 0
+
+
 def test_the_window_opens_when_a_message_is_acknowledged():
     flight = outbound(window=1)
     packet_id = flight.begin(1)

@@ -12,6 +12,7 @@ from edgecore.mqtt.inbound import Inbound
 from edgecore.mqtt.outbound import Outgoing, Release
 from edgecore.mqtt.packets import V5, V311
 from edgecore.mqtt.properties import PropertyMap
+from edgecore.mqtt.runs import acked_run
 from edgecore.mqtt.server_session import OVER, WAITING, ServerSession
 
 BOTH = pytest.mark.parametrize("version", [V311, V5])
@@ -396,6 +397,21 @@ def test_a_slow_client_loses_qos_0_and_keeps_qos_1_in_its_queue():
     session.unsent = 100
     session.deliver(message(), 1, False, 0.0)
     assert len(session.outbound.waiting) == 1
+
+
+def test_answers_are_counted_apart_from_messages():
+    session = live()
+    session.deliver(message(b"x", 0), 0, False, 0.0)
+    session.deliver(message(), 1, False, 0.0)
+    session.forward(encode(p.Publish("t", b"x"), V5) * 3, 3)
+    assert session.answers == 0
+    session.receive(p.PINGREQ << 4, b"")
+    session.acknowledge(1, 1)
+    session.acknowledge(2, 2)
+    session.acknowledge_run(acked_run(encode(p.Publish("t", b"x", 1, packet_id=7), V5) * 5, 0, True))
+    assert session.answers == 8
+    session.take()
+    assert session.answers == 0
 
 
 def test_forwarded_frames_are_bounded_by_whole_packets():

@@ -5,6 +5,7 @@ from edgecore.base.errors import RefusedError
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.base.message import Message
 from edgecore.router import Router
+from edgecore.router.router import MAX_PLANNED_TOPIC
 
 NORTH = identity.device("loop-north")
 SOUTH = identity.device("loop-south")
@@ -437,6 +438,16 @@ def test_invalidate_makes_every_plan_anew():
     assert bus.plan_for(NORTH, "a") is not plan
     assert bus.generation > generation
     assert bus.rows_version == version
+
+
+def test_plans_for_long_topics_are_not_kept():
+    """A device may publish on as many topics of 64 KB as it likes, with a route for them or without."""
+    bus = router(row("device:*", "t/#", "device:*"))
+    for prefix in ("t/", "elsewhere/"):
+        assert bus.plan_for(NORTH, prefix + "x" * MAX_PLANNED_TOPIC).allowed == (prefix == "t/")
+    assert len(bus._plans) == 0
+    bus.plan_for(NORTH, "t/" + "x" * (MAX_PLANNED_TOPIC - 2))
+    assert len(bus._plans) == 1
 
 
 def test_a_retained_message_is_owed_at_the_highest_qos_of_its_rows():
