@@ -20,7 +20,7 @@ from edgecore.store import catalogue, migrate
 from edgecore.store.btree import PAGE_SIZE
 from edgecore.store.pages import MOST_PAGES, open_pages
 from edgecore.store.schema import SEQUENCE, SEQUENCES, Schema, Table, make_tables, quoted, read_schema
-from edgecore.store.walk import Row, Tree, Walk
+from edgecore.store.walk import Key, Row, Tree, Walk
 
 # Seconds: half of what systemd gives the core to start (systemd/edgecore.service). A Pi copies some 100 MB in
 # that time; a start that is broken off would begin again, for ever.
@@ -204,7 +204,7 @@ class _Copy:
         before = self._connection.total_changes
         for width in {len(values) for _, values in rows}:
             batch = [_as_inserted(table, rowid, values) for rowid, values in rows if len(values) == width]
-            self._insert_batch(_insertion(table, width), batch)
+            self._connection.executemany(_insertion(table, width), batch)
         self._walk.lost_rows += len(rows) - (self._connection.total_changes - before)
         self._inserted += 1
         if self._inserted % COMMIT_AFTER == 0:
@@ -216,26 +216,18 @@ class _Copy:
         if self._is_late():
             raise _LateError
 
-    def _insert_batch(self, statement: str, batch: list[tuple[Any, ...]]) -> None:
-        try:
-            self._connection.executemany(statement, batch)
-        except sqlite3.IntegrityError:  # what OR IGNORE does not ignore: a type that a STRICT table refuses
-            for row in batch:
-                with contextlib.suppress(sqlite3.IntegrityError):
-                    self._connection.execute(statement, row)
-
     def _settle_disputes(self, tables: list[Table]) -> None:
         owners = {table.tree: table for table in tables}
-        for tree, row in self._walk.disputed:
+        for tree, key in self._walk.disputed:
             if tree in owners:
-                self._delete(owners[tree], row)
+                self._delete(owners[tree], key)
 
-    def _delete(self, table: Table, row: Row) -> None:
+    def _delete(self, table: Table, key: Key) -> None:
         names = [quoted(name) for name in table.columns[: table.tree.keys]] or ["rowid"]
         where = " AND ".join(f"{name} = ?" for name in names)
         cursor = self._connection.execute(
             f"DELETE FROM {quoted(table.name)} WHERE {where}",  # noqa: S608  quoted names
-            table.tree.key(row),
+            key,
         )
         self._walk.lost_rows += cursor.rowcount
 

@@ -89,20 +89,22 @@ class _Taken:
 class Walk:
     """One pass over the pages. Counts what made no sense on the way.
 
-    `gaps`: trees that lack pages. `lost_rows`: cells that did not hold a row. `disputed`: rows given out
-    that shared an overflow page with another: which of the two wrote it, nothing tells.
+    `gaps`: trees that lack pages. `lost_rows`: cells that did not hold a row. `disputed`: keys of rows given
+    out that shared an overflow page with another: which of the two wrote it, nothing tells.
     """
 
     def __init__(self, pages: Pages) -> None:
         self.gaps: set[str] = set()
         self.lost_rows = 0
-        self.disputed: list[tuple[Tree, Row]] = []
+        self.disputed: list[tuple[Tree, Key]] = []
         self._pages = pages
         self._bad: set[int] = set()
         self._states = bytearray(pages.count + 1)
         self._tries = bytearray(pages.count + 1)
         self._chained = 0  # overflow pages read
-        self._owners: dict[int, tuple[Tree, Row]] = {}
+        self._owners: dict[
+            int, tuple[Tree, Key, int]
+        ] = {}  # of overflow pages: by key, and a hash of the row
         self._fitting: dict[tuple[str, tuple[type, ...]], bool] = {}
         self._freelist_is_whole = self._read_freelist()
 
@@ -265,13 +267,14 @@ class Walk:
     def _claim_chain(self, tree: Tree, row: Row | None, chain: list[int]) -> bool:
         held = [number for number in chain if self._states[number] != _UNSEEN]
         owners = [owner for number in held if (owner := self._owners.get(number)) is not None]
+        mine = hash(row)
         # An old copy of the same page says the same: no dispute.
-        self.disputed += [owner for owner in owners if row is None or owner[1] != row]
+        self.disputed += [(owner, key) for owner, key, other in owners if row is None or other != mine]
         if held or row is None:
             return False
         for number in chain:
             self._states[number] = _TAKEN
-            self._owners[number] = (tree, row)
+            self._owners[number] = (tree, tree.key(row), mine)
         return True
 
     def _read_freelist(self) -> bool:

@@ -15,6 +15,9 @@ stream into one session. What the law forbids:
 - complaint: an error in the broker's own log, or a file that it set aside; not_started: it did not start;
 - device: one whose making or revocation was reported, and that is not known or known again.
 
+While the broker refuses (`refusing`: a full disk), a message that is taken overtakes one that was not: 3.1.1 has no word
+for a refusal, so that what was sent behind it on the same connection is on its way. These are counted.
+
 Arrivals again at QoS 1 after a connection was lost are MQTT's own price and are only counted (`unmarked`: those
 among them without DUP, where the broker did not know any more that it had sent the message). Numbers that the publisher gave up,
 because its own session was lost, may arrive or not.
@@ -100,6 +103,7 @@ class Law:
     """Takes what happens, in order, and gives a Verdict at each `close`."""
 
     def __init__(self):
+        self.refusing = False
         self._sent = {}
         self._lines = {}
         self._verdict = Verdict()
@@ -168,7 +172,9 @@ class Law:
             line.high = number
         elif number in line.missing:
             line.missing.discard(number)
-            if not stream.loose:
+            if self.refusing:
+                self.count("overtaken")
+            elif not stream.loose:
                 self.fault("disordered", f"{session} got {stream.topic} {number} after {line.high}")
         else:
             self._again(session, stream, line, number, dup)

@@ -33,7 +33,7 @@ async def fill_and_look(crowd):
 async def crowded(folder, foreign=0):
     """A crowd around a core on a small disk, of which a foreign file takes some; gives both. Judged at the end."""
     core, house = Edgecore(folder), House()
-    house.may_refuse = True
+    house.may_refuse = house.law.refusing = True
     crowd = Crowd(core, house, random.Random(1))
     await core.prepare()
     state = core.core.folder / "state"

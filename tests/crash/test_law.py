@@ -156,3 +156,15 @@ def test_verdicts_add_up_and_keep_only_the_first_examples():
 def test_a_retained_topic_holds_what_was_acknowledged_or_came_after_it(acked, sent, erased, allowed):
     topic = RetainedTopic(acked, sent, erased)
     assert {found for found in (None, *range(8)) if topic.may_hold(found)} == allowed
+
+
+def test_what_is_taken_overtakes_what_was_refused_and_is_counted():
+    law, stream = Law(), Stream("t", 1)
+    law.refusing = True
+    law.subscribed("s", [stream])
+    for number in (1, 2):
+        law.sent(stream, number)
+    for number in (2, 1):
+        law.arrived("s", stream, number, False)
+    verdict = law.close()
+    assert (verdict.broken, verdict.counts["overtaken"]) == ({}, 1)

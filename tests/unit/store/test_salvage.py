@@ -3,6 +3,7 @@
 import itertools
 import sqlite3
 import struct
+import tracemalloc
 from contextlib import closing
 
 import pytest
@@ -223,6 +224,38 @@ def test_time_that_does_not_suffice(path, tmp_path):
     assert 0 < found.rows["queue_records"] < len(RECORDS)
     assert sum(found.rows.values()) > COMMIT_AFTER
     assert query(tmp_path / "y.db", "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_memory_does_not_grow_with_the_file(path, tmp_path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        rows = ((1, (1 << 45) + n, bytes([n % 256]) * 5000) for n in range(3000))  # each on pages of its own
+        connection.executemany("INSERT INTO queue_records VALUES (?, ?, ?)", rows)
+        connection.execute("COMMIT")
+    assert path.stat().st_size > 15_000_000
+    tracemalloc.start()
+    found = salvage(path, tmp_path / "y.db", PLENTY)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.rows["queue_records"] == 4200
+    assert peak < 4_000_000
+
+
+def test_a_row_that_shares_a_page_with_another_is_given_up(path, tmp_path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for n in (0, 1):
+            connection.execute(
+                "INSERT INTO queue_records VALUES (1, ?, ?)", ((1 << 45) + n, bytes([65 + n]) * 5000)
+            )
+    content = bytearray(path.read_bytes())
+    # Where the first and the second record go on: their overflow pages, and the pointers to them.
+    pages = [content.index(bytes([65 + n]) * 4000) // 4096 + 1 for n in (0, 1)]
+    first, second = (content.index(page.to_bytes(4, "big"), content.index(b"A" * 500)) for page in pages)
+    content[first : first + 4] = content[second : second + 4]
+    path.write_bytes(content)
+    found = salvage(path, tmp_path / "y.db", PLENTY)
+    assert records(tmp_path / "y.db") == RECORDS
+    assert found.lost_rows == 2
 
 
 def test_a_new_file_that_is_there_already_is_an_error(path, tmp_path):

@@ -125,7 +125,7 @@ def test_two_rows_that_claim_one_overflow_page_are_both_doubtful(path):
     path.write_bytes(content)
     found, walk = all_rows(path, where)
     # The first was given out with the other's bytes before the other came, which was then held back.
-    assert [row[0] for _, row in walk.disputed] == [49]
+    assert walk.disputed == [(PLAIN, (49,))]
     assert {x for x, _ in EVERY} - {x for x, _ in found["p"]} == {99}
     assert found["p"] - EVERY == {(49, next(y for x, y in found["p"] if x == 49))}
 
