@@ -15,7 +15,7 @@ COMPACT_FROM: Final = 1024
 
 
 class Entry(NamedTuple):
-    """One message: its row, its bytes there, its packet identifier, and `flags` (QoS, and 4 for RETAIN)."""
+    """One message: its row, its bytes there, its packet identifier; `flags`: QoS and what its owner adds."""
 
     id: int
     size: int

@@ -38,7 +38,9 @@ READ_AHEAD_BYTES: Final = 256 * 1024
 # What a message that waits costs beside its bytes: the row's columns on the disk, its entry here.
 ROW_OVERHEAD: Final = 32
 
+# Beside the QoS in an entry's flags. _SHARED: it came by a shared subscription.
 _RETAIN: Final = 4
+_SHARED: Final = 8
 
 # Why messages were not delivered, as counted.
 OVERFLOW: Final = "overflow"
@@ -264,17 +266,23 @@ class StoredOutbound:
         self._attached = self._loading = False
         self._epoch += 1
 
-    def clear(self) -> list[int]:
-        """Let go of everything, for good; gives the ids of the rows."""
-        rows = self.rows()
+    def clear(self) -> tuple[list[int], list[Entry]]:
+        """Let go of everything, for good. Gives (rows, what another member of a share may have in our place).
+
+        Of QoS 2 not what was sent, or may have been (5, 4.8.2-5). What is for others stays in the pool.
+        """
         self._pool.leave(self)
-        for flight in (*self._flight.values(), *self._resend):
-            self._pool.bytes -= flight.entry.size
-        self._pool.bytes -= self._backlog.bytes
         self.detach()
+        for_others = [each.entry for each in self._resend if each.entry.flags & 3 == 1]
+        for_others += [each for each in self._backlog if each.flags & 3 == 1 or each.id > self._known_to]
+        for_others = [each for each in for_others if each.flags & _SHARED]
+        theirs = {each.id for each in for_others}
+        self._pool.bytes -= self._backlog.bytes + sum(each.entry.size for each in self._resend)
+        self._pool.bytes += sum(each.size for each in for_others)
+        rows = [row for row in self.rows() if row not in theirs]
         self._resend.clear()
         self._backlog = Backlog()
-        return rows
+        return rows, for_others
 
     # Messages in ----------------------------------------------------------------------------------
 
@@ -286,7 +294,7 @@ class StoredOutbound:
         size = len(record) + len(extra or b"") + ROW_OVERHEAD
         self._make_room(size)
         packet_id = self._packet_ids.next()
-        flags = qos | _RETAIN if retain else qos
+        flags = qos | (_RETAIN if retain else 0) | (_SHARED if share else 0)
         row, commit = self._shelf.insert(self._key, packet_id, flags, record, extra)
         self._backlog.append(Entry(row, size, packet_id, flags))
         self._pool.bytes += size
@@ -532,7 +540,14 @@ class StoredOutbound:
 
 def is_message(row: StoredRow) -> bool:
     """Whether a row on the disk can be one of ours: a bit may have flipped there."""
-    return row.packet_id != 0 and row.flags & 3 in FIRST_ANSWER and row.flags <= _RETAIN + 2
+    return row.packet_id != 0 and row.flags & 3 in FIRST_ANSWER and row.flags < 2 * _SHARED
+
+
+def inherited(row: StoredRow) -> Entry | None:
+    """What a row is whose session is no more: a message for another member of a share, or nothing."""
+    if not is_message(row) or row.released or not row.flags & _SHARED:
+        return None
+    return Entry(row.id, row.size + ROW_OVERHEAD, row.packet_id, row.flags)
 
 
 def _row_id(flight: _Flight) -> int:
