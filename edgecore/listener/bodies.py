@@ -18,11 +18,13 @@ from edgecore.mqtt.runs import AckedRun, renumbered
 
 VERSION: Final = 1
 
-# A row's flags: the QoS in two bits, RETAIN, whether it is a run, and above them its messages less one.
+# A row's flags: the QoS in two bits, RETAIN, whether it came by a shared subscription, whether it is a run,
+# and above them its messages less one.
 QOS: Final = 3
 RETAIN: Final = 4
-RUN: Final = 8
-COUNT_SHIFT: Final = 4
+SHARED: Final = 8
+RUN: Final = 16
+COUNT_SHIFT: Final = 5
 # Messages in one row: a hundred share what a row costs well enough, and go again together after a crash.
 MAX_RUN: Final = 128
 
@@ -51,7 +53,7 @@ def is_row(packet_id: int, flags: int) -> bool:
     count = count_of(flags)
     if not flags & RUN:
         return packet_id != 0 and flags & QOS in (1, 2) and count == 1
-    return packet_id != 0 and flags & (QOS | RETAIN) == 1 and count <= MAX_RUN
+    return packet_id != 0 and flags & (QOS | RETAIN | SHARED) == 1 and count <= MAX_RUN
 
 
 class Single:

@@ -22,13 +22,16 @@ from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.identity import Principal
+from edgecore.listener.backlog import Entry
 from edgecore.listener.bodies import is_row
 from edgecore.listener.crowd import Crowd
 from edgecore.listener.orphan_wills import WILL_GRACE, OrphanWills
 from edgecore.listener.pool import Pool
+from edgecore.listener.reassigning import Reassigning
 from edgecore.listener.records import SessionRecord, WillRecord, decode_session
 from edgecore.listener.settings import MAX_IN_FLIGHT, ListenerSettings
 from edgecore.listener.shelf import Bounds
+from edgecore.listener.stored_outbound import inherited
 from edgecore.listener.stored_session import Connection, StoredSession
 from edgecore.mqtt.inbound import Inbound
 from edgecore.router import Router
@@ -69,6 +72,7 @@ class KeptSessions:
         self._bounds = Bounds(settings.session_records, settings.session_bytes, MAX_IN_FLIGHT)
         self._sessions: dict[tuple[str, str], StoredSession] = {}
         self._untold: dict[int, StoredSession] = {}  # by key: the disk could not be told what they are now
+        self._reassigning = Reassigning(store, router, self._pool, clock)
         self.wills = OrphanWills(store, self._publish, clock)
         self._devices = Crowd()
         self._born = clock.monotonic()
@@ -177,7 +181,7 @@ class KeptSessions:
             self._untold[session.key] = session
 
     def discard(self, session: StoredSession) -> Commit:
-        """End the session. A will that waits is due now (5, 3.1.2.5)."""
+        """End the session. A will that waits is due now (5, 3.1.2.5); what others may have goes to them."""
         self._sessions.pop((session.principal.id, session.client_id), None)
         self._untold.pop(session.key, None)
         self._devices.leave(session.principal.id)
@@ -186,7 +190,10 @@ class KeptSessions:
         if session.will is not None and session.connection is None:
             self._publish(session.will, session.principal)
         session.connection = None
-        return self._store.discard(session.key, session.outbound.clear())
+        rows, for_others = session.outbound.clear()
+        commit = self._store.discard(session.key, rows)
+        self._reassigning.take(for_others)
+        return commit
 
     # QoS 2 from the client ------------------------------------------------------------------------
 
@@ -211,6 +218,7 @@ class KeptSessions:
             elif self._publish_due_will(session, now) or session.key in self._untold:
                 self._tell(session)
         self.wills.sweep(now)
+        self._reassigning.go_on()
         age = now - self._born
         if age - self._age_noted >= AGE_INTERVAL:
             self._note_age(age)
@@ -243,7 +251,7 @@ class KeptSessions:
     def status(self) -> dict[str, object]:
         """Counts for `edgecore status` and the metrics."""
         sessions = self._sessions.values()
-        lost = sum((each.outbound.lost for each in sessions), Counter(self._lost))
+        lost = sum((each.outbound.lost for each in sessions), self._lost + self._reassigning.lost)
         return {
             "sessions": len(sessions),
             "away": sum(each.connection is None for each in sessions),
@@ -269,12 +277,13 @@ class KeptSessions:
                 by_key[key] = self._restore(key, record, incoming.get(key, []))
             elif record.will is not None:
                 self.wills.wait(key, Principal(*record.principal), record.client_id, record.will)
-        self._restore_messages(loaded, records, by_key)
+        for_others = self._restore_messages(loaded, records, by_key)
         for key in {*incoming, *(key for key, _ in loaded.sessions)} - by_key.keys() - {AGE_KEY}:
             if key not in records or records[key].will is None:
                 self._store.discard(key, ())
         for key, session in by_key.items():
             self._subscribe_again(session, records[key])
+        self._reassigning.take(for_others)
 
     def _resume_age(self, loaded: Loaded, records: Mapping[int, SessionRecord]) -> None:
         """The core is as old as it last noted, or as it was when the last connection ended after that."""
@@ -299,19 +308,25 @@ class KeptSessions:
 
     def _restore_messages(
         self, loaded: Loaded, records: Mapping[int, SessionRecord], by_key: Mapping[int, StoredSession]
-    ) -> None:
-        """Give each session its messages; those of nobody go."""
-        nobodys = list(loaded.messages.unusable)
+    ) -> list[Entry]:
+        """Sort the messages: to their sessions; gives those that others may have whose session is no more."""
+        nobodys, for_others = list(loaded.messages.unusable), []
         for row in loaded.messages:
             session = by_key.get(row.session)
-            if session is None or not is_row(row.packet_id, row.flags):
-                nobodys.append(row.id)
+            if session is not None and is_row(row.packet_id, row.flags):
+                record = records[row.session]
+                # While it was connected anything may have been sent; the disk does not know of each.
+                session.outbound.restore(row, sent=record.ended is None or row.id <= record.sent_to)
                 continue
-            record = records[row.session]
-            # While it was connected anything may have been sent; the disk does not know of each.
-            session.outbound.restore(row, sent=record.ended is None or row.id <= record.sent_to)
+            entry = inherited(row) if session is None else None
+            if entry is None:
+                nobodys.append(row.id)
+            else:
+                for_others.append(entry)
+                self._pool.bytes += entry.size
         if nobodys:
             self._store.erase(nobodys)
+        return for_others
 
     def _subscribe_again(self, session: StoredSession, record: SessionRecord) -> None:
         for lost in session.subscribing.restore(record.subscriptions):

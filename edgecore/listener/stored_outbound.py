@@ -29,7 +29,19 @@ from edgecore.base.errors import RefusedError
 from edgecore.base.identity import Principal
 from edgecore.base.message import Message
 from edgecore.listener.backlog import Backlog, Entry
-from edgecore.listener.bodies import COUNT_SHIFT, QOS, RETAIN, RUN, Body, Run, Single, count_of, run_bytes
+from edgecore.listener.bodies import (
+    COUNT_SHIFT,
+    QOS,
+    RETAIN,
+    RUN,
+    SHARED,
+    Body,
+    Run,
+    Single,
+    count_of,
+    is_row,
+    run_bytes,
+)
 from edgecore.listener.body_cache import BodyCache
 from edgecore.listener.flight import Flight
 from edgecore.listener.packet_ids import PacketIds
@@ -201,15 +213,23 @@ class StoredOutbound:
         self._bodies.clear()
         self._attached = False
 
-    def clear(self) -> list[int]:
-        """Let go of everything, for good; gives the ids of the rows."""
-        rows = self.rows()
+    def clear(self) -> tuple[list[int], list[Entry]]:
+        """Let go of everything, for good. Gives (rows, what another member of a share may have in our place).
+
+        Of QoS 2 not what was sent, or may have been (5, 4.8.2-5). What is for others stays in the pool.
+        """
         self._pool.leave(self)
-        self._pool.bytes -= self._backlog.bytes + sum(each.entry.size for each in self._begun())
         self.detach()
+        for_others = [each.entry for each in self._resend if each.entry.flags & QOS == 1]
+        for_others += [each for each in self._backlog if each.flags & QOS == 1 or each.id > self._known_to]
+        for_others = [each for each in for_others if each.flags & SHARED]
+        theirs = {each.id for each in for_others}
+        self._pool.bytes -= self._backlog.bytes + sum(each.entry.size for each in self._resend)
+        self._pool.bytes += sum(each.size for each in for_others)
+        rows = [row for row in self.rows() if row not in theirs]
         self._resend.clear()
         self._backlog = Backlog()
-        return rows
+        return rows, for_others
 
     # Messages in ----------------------------------------------------------------------------------
 
@@ -219,7 +239,7 @@ class StoredOutbound:
         """Keep a message for the client; the oldest ones make room. Raises RefusedError."""
         record, extra = message_bytes(message), extra_bytes(identifiers, share)
         self._make_room(len(record) + len(extra or b"") + ROW_OVERHEAD, 1)
-        flags = qos | RETAIN if retain else qos
+        flags = qos | (RETAIN if retain else 0) | (SHARED if share else 0)
         entry, commit = self._insert(self._packet_ids.next(), flags, record, extra)
         if self._attached:
             body = Single(message, identifiers, share, self._permission.rows_version)
@@ -495,6 +515,13 @@ class StoredOutbound:
             yield from flight.unacknowledged()
         for entry in self._backlog:
             yield from range(entry.packet_id, entry.packet_id + count_of(entry.flags))
+
+
+def inherited(row: StoredRow) -> Entry | None:
+    """What a row is whose session is no more: a message for another member of a share, or nothing."""
+    if not is_row(row.packet_id, row.flags) or row.released or not row.flags & SHARED:
+        return None
+    return Entry(row.id, row.size + ROW_OVERHEAD, row.packet_id, row.flags)
 
 
 def _row_id(flight: Flight) -> int:

@@ -110,11 +110,15 @@ Answer = Callable[[Sequence[Body] | Exception], None]
 
 @dataclass(slots=True)
 class _Rows:
-    """What one turn changes. Deletions of what the turn itself inserts are done here, in memory."""
+    """What one turn changes. Deletions of what the turn itself inserts are done here, in memory.
+
+    `moved`: rows that go because others, inserted in this turn, take their place: all of it happens or none.
+    """
 
     sessions: dict[int, bytes] = field(default_factory=dict)
     inserts: dict[int, tuple[int, int, int, bytes, bytes | None]] = field(default_factory=dict)
     incoming: dict[tuple[int, int], None] = field(default_factory=dict)
+    moved: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -138,6 +142,8 @@ def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
         connection.executemany(INSERT, [(number, *row) for number, row in rows.inserts.items()])
     if rows.incoming:
         connection.executemany(INCOMING, rows.incoming)
+    if rows.moved:
+        connection.executemany(ERASE, runs(rows.moved))
 
 
 def _apply_freed(connection: sqlite3.Connection, rows: _Freed) -> None:
@@ -245,6 +251,15 @@ class SessionStore:
             return None
         batch = self._freed.join()
         batch.rows.messages += old
+        return batch.commit
+
+    def give_away(self, messages: Iterable[int]) -> Commit:
+        """Forget messages for which others were inserted in this turn, if those are kept.
+
+        Raises RefusedError as Database.write does.
+        """
+        batch = self._rows.join()
+        batch.rows.moved += messages
         return batch.commit
 
     def release(self, message: int) -> Commit:

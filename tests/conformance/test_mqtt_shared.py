@@ -251,14 +251,11 @@ def test_what_a_member_fails_to_take_goes_to_nobody(qos, failed):
     assert house.heard() == hears(**{one: connack(5, 1)})
 
 
-KEPT = pytest.mark.xfail(reason="what a kept session has of a share ends with it", raises=AssertionError)
-
-
 @pytest.mark.parametrize(
     "expiry",
     [
         pytest.param(0, id="5: 4.8.2 its connection and its session end"),
-        pytest.param(10, id="5: 4.8.2 its session expires", marks=KEPT),
+        pytest.param(10, id="5: 4.8.2 its session expires"),
     ],
 )
 def test_a_qos_1_message_that_was_not_acknowledged_goes_to_another_when_its_session_ends(expiry):

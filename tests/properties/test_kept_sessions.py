@@ -161,12 +161,12 @@ class Client:
     def subscribe(self, qos):
         self.subscription = None
         self.asked = qos
-        self.say(p.Subscribe(7, [p.SubscriptionOptions("t/#", qos)]))
+        self.say(p.Subscribe(7, [p.SubscriptionOptions(self.world.filter, qos)]))
 
     def unsubscribe(self):
         self.subscription = None
         self.asked = None
-        self.say(p.Unsubscribe(7, ["t/#"]))
+        self.say(p.Unsubscribe(7, [self.world.filter]))
 
     def suback(self, packet):
         self.subscription = self.asked
@@ -216,12 +216,14 @@ class Sessions(RuleBasedStateMachine):
         versions=st.tuples(*[st.sampled_from([V311, V5])] * 3),
         windows=st.tuples(*[st.integers(1, 4)] * 3),
         records=st.sampled_from([3, 20]),
+        shared=st.sampled_from([False, False, True]),
     )
-    def begin(self, versions, windows, records):
+    def begin(self, versions, windows, records, shared):
         self.patch = patch.object(packet_ids, "MAX_PACKET_ID", IDENTIFIERS)
         self.patch.start()
         self.house = House(TurnDatabase(), session_records=records, max_in_flight=4)
         self.house.committing = False
+        self.shared, self.filter = shared, "$share/g/t/#" if shared else "t/#"
         names = ("one", "two", "three")
         self.clients = [Client(self, *each) for each in zip(names, versions, windows, strict=True)]
         self.publisher, *self.subscribers = self.clients
@@ -246,9 +248,17 @@ class Sessions(RuleBasedStateMachine):
         return self.house.database
 
     def release(self, subscriber):
-        """What it was owed, it wants no more."""
+        """What it was owed, it wants no more; of a share others get it, but not what it may have at QoS 2."""
         for message in self.sent:
-            message.owed.discard(subscriber.name)
+            if not self.shared:
+                message.owed.discard(subscriber.name)
+            elif message.qos == 2:
+                message.owed.clear()
+
+    def dropped_now(self):
+        """What this run of the core has counted as lost by its bounds, or because nobody was left."""
+        counts = self.house.kept.status()["dropped"]
+        return counts.get("overflow", 0) + counts.get("no-member", 0)
 
     # What may happen
 
@@ -319,7 +329,8 @@ class Sessions(RuleBasedStateMachine):
         elif how == "leaves" and client.live:
             client.leave()
         elif how in ("again", "clean"):  # also while there is a connection: a takeover
-            client.connect(how == "clean")
+            # A member of a share that keeps nothing would lose what others were to get.
+            client.connect(how == "clean" and not (self.shared and client.version == V311))
         self.everybody_reads()
 
     @rule(client=st.integers(1, 2), qos=st.sampled_from([None, 0, 1, 2, 2]))
@@ -329,7 +340,7 @@ class Sessions(RuleBasedStateMachine):
             if qos is None:
                 client.unsubscribe()
             else:
-                client.subscribe(qos)
+                client.subscribe(max(qos, self.shared))  # of a share, one at QoS 0 would lose it for all
             self.everybody_reads()
 
     @rule(seconds=st.integers(1, 4))
@@ -339,7 +350,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule()
     def power_cut(self):
-        self.dropped += self.house.kept.status()["dropped"].get("overflow", 0)
+        self.dropped += self.dropped_now()
         self.house = self.house.restarted()
         self.house.committing = False
         for client in self.clients:
@@ -381,7 +392,10 @@ class Sessions(RuleBasedStateMachine):
         assert self.publisher.unfinished == {}
 
     def look_at_deliveries(self):
-        dropped = self.dropped + self.house.kept.status()["dropped"].get("overflow", 0)
+        dropped = self.dropped + self.dropped_now()
+        if self.shared:
+            self.look_at_share(dropped)
+            return
         lost = 0
         for client in self.subscribers:
             heard = {number for number, _, _ in client.heard}
@@ -394,6 +408,14 @@ class Sessions(RuleBasedStateMachine):
             if not self.disk_was_full and not dropped:
                 self.look_at_order(client)
         assert lost <= dropped
+
+    def look_at_share(self, dropped):
+        """Somebody has heard each message, and none was heard at QoS 2 by two."""
+        heard = {number for client in self.subscribers for number, _, _ in client.heard}
+        lost = [each for each in self.sent if each.owed and each.acknowledged and each.number not in heard]
+        assert len(lost) <= dropped
+        once = sum((client.once for client in self.subscribers), Counter())
+        assert [payload for payload, times in once.items() if times > 1] == []
 
     def look_at_order(self, client):
         """First deliveries of what was published on one topic at one QoS come as they were published.

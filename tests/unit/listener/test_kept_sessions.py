@@ -362,6 +362,84 @@ def test_identifiers_that_came_in_are_known_again(core):
     assert [inbound.begin(packet_id).value for packet_id in (5, 6)] == ["new", "taken"]
 
 
+# Shared subscriptions ----------------------------------------------------------------------------------
+
+
+def sharing(core, *client_ids, qos=2, expiry=100):
+    """Members of a share that are away, and the messages that each has."""
+    sessions = []
+    for client_id in client_ids:
+        session = core.open(ONE, client_id, expiry=expiry).session
+        session.subscribing.subscribe(SubscriptionOptions("$share/g/t/#", qos), 0)
+        core.kept.save(session)
+        core.end(session)
+        sessions.append(session)
+    return sessions
+
+
+def queued(session):
+    return session.outbound.queued
+
+
+def settle(core):
+    while core.database.commit():
+        pass
+
+
+@pytest.mark.parametrize("how", ["expired", "clean start", "power cut in between"])
+def test_what_a_member_leaves_behind_for_good_goes_to_another(core, how):
+    first, second = sharing(core, "a", "b")
+    for number in range(6):
+        core.publish(b"%d" % number, qos=1 + number % 2)
+    assert (queued(first), queued(second)) == (3, 3)
+    if how == "expired":
+        core.clock.advance(50.0)
+        core.end(core.open(ONE, "b").session)
+        core.after(50.0)
+    else:
+        core.open(ONE, "a", clean=True)
+    if how == "power cut in between":
+        core = core.power_cut()
+        second = core.kept._sessions["device:one", "b"]
+    settle(core)
+    assert queued(second) == 6
+    assert core.kept.status()["dropped"] == {}
+    core.kept.discard(second)
+    settle(core)
+    assert core.database.rows("session_messages") == 0
+    assert core.kept.status()["bytes"] == 0
+    assert core.kept.status()["dropped"] == {"no-member": 6}
+
+
+def test_qos_2_that_was_sent_or_may_have_been_is_nobody_elses(core):
+    """Of messages that were sent only those of QoS 1 go to others (5, 4.8.2-5)."""
+    sharing(core, "a", "b")
+    for number in range(8):
+        core.publish(b"%d" % number, qos=1 + number // 2 % 2)  # the first gets 1 2 1 2
+    session = core.open(ONE, "a").session
+    session.outbound.attach(2)
+    while session.outbound.in_flight < 2:
+        if session.outbound.next(0.0) is None:
+            core.database.commit()
+    core = core.power_cut()  # what was sent is not known exactly
+    second = core.kept._sessions["device:one", "b"]
+    core.open(ONE, "a", clean=True)
+    settle(core)
+    assert queued(second) == 4 + 2
+
+
+def test_what_a_revoked_member_had_is_for_the_others(core):
+    sharing(core, "a", "b")
+    other = core.open(TWO, "c").session
+    other.subscribing.subscribe(SubscriptionOptions("$share/g/t/#", 1), 0)
+    core.end(other)
+    for _ in range(3):
+        core.publish()
+    core.kept.forget(ONE)
+    settle(core)
+    assert queued(other) == 3
+
+
 # A disk that takes nothing ---------------------------------------------------------------------------
 
 

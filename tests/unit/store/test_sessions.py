@@ -163,6 +163,21 @@ async def test_what_was_handed_over_is_erased_by_a_commit_of_its_own(db, store):
     assert [row.id for row in (await found(db)).messages] == [ids[2], ids[4]]
 
 
+async def test_what_is_given_away_goes_with_what_takes_its_place_or_not_at_all(db, store):
+    old, commit = store.insert(1, 1, 1, b"body", None)
+    await durable(commit)
+    await durable(
+        db.write(lambda c: c.execute(f"PRAGMA max_page_count={c.execute('PRAGMA page_count').fetchone()[0]}"))
+    )
+    store.insert(2, 1, 1, b"x" * 50_000, None)
+    with pytest.raises(StoreError, match="disk is full"):
+        await durable(store.give_away([old]))
+    assert [row.id for row in (await found(db)).messages] == [old]
+    new, _ = store.insert(2, 1, 1, b"body", None)
+    await durable(store.give_away([old]))
+    assert [row.id for row in (await found(db)).messages] == [new]
+
+
 async def test_a_released_message_keeps_its_row_and_has_no_body(db, store):
     number, commit = store.insert(1, 5, 2, b"body", b"extra")
     await durable(commit)
