@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from edgecore.base.interfaces import NO_END
+from edgecore.base.shown import one_line
 from edgecore.cli.output import console, emit, say
 
 # An answer of the control API (api/replies.py): JSON, whose shape is that file's to promise.
@@ -27,13 +28,14 @@ def print_list(answer: Answer) -> None:
 
 def _table(devices: Sequence[Answer]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("device", "certificates", "revoked", "added"):
         table.add_column(heading)
     for each in devices:
         held, revoked = str(len(each["fingerprints"])), str(len(each["revoked"]))
-        table.add_row(each["name"], held, revoked, _moment(each["added_at"]))
+        table.add_row(Text(one_line(each["name"])), held, revoked, _moment(each["added_at"]))
     console().print(table)
 
 

@@ -1,6 +1,7 @@
 """Where words go: data to standard output, everything else to standard error.
 
-rich leaves colour away when the output is no terminal or NO_COLOR is set (https://no-color.org).
+rich leaves colour away when the output is no terminal or NO_COLOR is set (https://no-color.org). Characters
+that would steer the terminal are shown by their number, whoever sent them.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from edgecore.base.shown import lines
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def say(text: str) -> None:
     """Progress and results in words, for a person."""
-    print(text, file=sys.stderr)  # noqa: T201  the one place where the CLI writes words
+    print(lines(text), file=sys.stderr)  # noqa: T201  the one place where the CLI writes words
 
 
 def emit(text: str) -> None:
-    """One line of data. Flushed, so that a pipe sees it when it happens."""
-    print(text, flush=True)  # noqa: T201  the one place where the CLI writes data
+    """Data. Flushed, so that a pipe sees it when it happens."""
+    print(lines(text), flush=True)  # noqa: T201  the one place where the CLI writes data
 
 
 def emit_json(data: Mapping[str, object], *, compact: bool = False) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import typer
 
+from edgecore.base.shown import one_line
 from edgecore.cli import exit_codes
 from edgecore.cli.control import Control
 from edgecore.cli.options import Dir, Json, paths_of
@@ -47,13 +48,13 @@ def _table(units: Mapping[str, Mapping[str, object]], now: float) -> None:
     for heading in ("unit", "state", "for", "restarts", ""):
         table.add_column(heading, overflow="fold")
     for name, unit in units.items():
-        state = str(unit.get("state", "?"))
+        state = one_line(str(unit.get("state", "?")))
         table.add_row(
-            name,
+            Text(one_line(name)),
             Text(state, style=_COLOURS.get(state, "")),
             _age(unit.get("since"), now),
             str(unit.get("restarts", "")),
-            Text(details(unit, name)),
+            Text(one_line(details(unit, name))),
         )
     console().print(table)
 

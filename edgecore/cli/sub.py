@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import typer
 
+from edgecore.base.shown import one_line
 from edgecore.base.topic import check_filter
 from edgecore.cli.options import (
     Ca,
@@ -112,7 +113,8 @@ def _show(messages: Iterable[Seen], count: int | None, *, as_json: bool) -> None
         if as_json:
             emit_json(_as_object(message, text), compact=True)
         else:
-            emit(f"{message.topic} {text if text is not None else f'<{len(message.payload)} bytes>'}")
+            shown = text if text is not None else f"<{len(message.payload)} bytes>"
+            emit(one_line(f"{message.topic} {shown}"))
 
 
 def _as_object(message: Seen, text: str | None) -> dict[str, object]:

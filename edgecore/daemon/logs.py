@@ -2,7 +2,8 @@
 
 One thread, started here and nowhere else in the frame, formats and writes. Modules log an event
 phrase followed by key=value pairs. Under journald a line begins with its priority (sd-daemon(3)) and
-leaves the time to the journal; elsewhere it begins with the time.
+leaves the time to the journal; elsewhere it begins with the time. What a peer says stands in lines too:
+none can begin a record of its own, or move the cursor of whoever reads.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal, TextIO
+
+from edgecore.base.shown import lines
 
 LogFormat = Literal["text", "json"]
 
@@ -38,7 +41,10 @@ def for_journal(environment: Mapping[str, str]) -> bool:
 
 
 class TextFormatter(logging.Formatter):
-    """`LEVEL logger: event key=value`, after the time, or after the priority for the journal."""
+    """`LEVEL logger: event key=value`, after the time, or after the priority for the journal.
+
+    What does not begin a record is indented: a trace, and what somebody sent with a line end in it.
+    """
 
     def __init__(self, *, journal: bool) -> None:
         super().__init__()
@@ -49,6 +55,7 @@ class TextFormatter(logging.Formatter):
         text = f"{record.levelname.lower()} {record.name}: {record.getMessage()}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
+        text = lines(text).replace("\n", "\n  ")
         if self._journal:
             # Each line is a journal entry of its own and needs its own priority.
             return "\n".join(f"<{priority(record.levelno)}>{line}" for line in text.split("\n"))
@@ -68,7 +75,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return lines(json.dumps(line, ensure_ascii=False))
 
 
 def _when(record: logging.LogRecord) -> str:

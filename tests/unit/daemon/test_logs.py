@@ -32,7 +32,7 @@ def test_a_line_begins_with_the_time():
 def test_the_journal_gets_the_priority_on_every_line_and_no_time():
     lines = logged(fail, journal=True).splitlines()
     assert lines[0] == "<3>error edgecore.room: camera broke camera=north"
-    assert lines[-1] == "<3>ValueError: cable"
+    assert lines[-1] == "<3>  ValueError: cable"
     assert all(line.startswith("<3>") for line in lines)
 
 
