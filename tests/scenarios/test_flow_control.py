@@ -33,7 +33,7 @@ MARGIN = 32 * MIB
 # Messages of each honest pair, at least.
 HONEST = 100
 # A wall for what must come to its end by itself; only a fault takes as long.
-WITHIN = 25
+WITHIN = 60
 CONNACK, PUBLISH, PUBACK, SUBACK = 0x20, 3, 0x40, 0x90
 DEVICES = ["deaf", "loud", "honest"]
 # Small bounds, so that little has to be sent until they are reached.
