@@ -4,13 +4,18 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: run test check format bench evaluate clean
+.PHONY: run test test-long check format bench evaluate clean
 
 run: $(VENV)/.installed          ## start a traffic junction on this machine
 	@$(BIN)/edgecore demo $(ARGS)
 
 test: $(VENV)/.installed         ## every test, with coverage
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term $(ARGS)
+
+test-long: $(VENV)/.installed    ## proofs of durability in their long form; goes on where it stopped
+	$(BIN)/python -m tests.crash kill --rounds 1000 $(ARGS)
+	$(BIN)/python -m tests.crash cuts --cuts 500 $(ARGS)
+	$(BIN)/python -m tests.crash order --messages 100000 $(ARGS)
 
 check: $(VENV)/.installed        ## lint, format, types
 	$(BIN)/ruff check .

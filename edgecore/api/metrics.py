@@ -27,7 +27,8 @@ class Source:
     """Where a metric's value stands: the key path in a unit's status.
 
     With a `label`, the path leads to a table and each of its keys is a value of that label; with
-    `field`, the value is that field of the table's entry.
+    `field`, the value is that field of the table's entry. An entry that is a table of numbers counts as
+    their sum.
     """
 
     name: str
@@ -41,6 +42,10 @@ class Source:
 
 def _traffic(name: str, words: str, field: str) -> Source:
     return Source(f"edgecore_listener_{name}", "counter", words, "listener", ("traffic", field))
+
+
+def _kept(name: str, kind: Kind, words: str, field: str, label: str = "") -> Source:
+    return Source(f"edgecore_kept_{name}", kind, words, "listener", ("kept", field), label)
 
 
 def _per_function(name: str, kind: Kind, words: str, field: str) -> Iterator[Source]:
@@ -58,8 +63,26 @@ SOURCES: Final = (
     Source("edgecore_denials", "counter", "No route.", "router", ("denied_by_kind",), "principal_kind"),
     Source("edgecore_messages_refused", "counter", "Queue full.", "router", ("refused",), "reason"),
     Source("edgecore_subscriptions", "gauge", "Subscriptions held.", "router", ("subscriptions",)),
+    Source(
+        "edgecore_shared_subscriptions",
+        "gauge",
+        "Memberships of share groups.",
+        "router",
+        ("shared_subscriptions",),
+    ),
     Source("edgecore_retained_messages", "gauge", "Retained messages.", "router", ("retained",)),
+    Source("edgecore_retained_bytes", "gauge", "Bytes retained.", "router", ("retained_bytes",)),
     Source("edgecore_listener_connections", "gauge", "Connections open.", "listener", ("connections",)),
+    Source(
+        "edgecore_listener_port_connections",
+        "gauge",
+        "Connections open, by the port's name in ports.json.",
+        "listener",
+        ("connections_by_port",),
+        "port",
+    ),
+    _traffic("opened_connections", "Connections that came.", "sockets"),
+    _traffic("received_connects", "CONNECT packets from clients.", "connects"),
     Source("edgecore_listener_sessions", "gauge", "Sessions held.", "listener", ("sessions",)),
     Source("edgecore_listener_connected", "gauge", "Clients let in.", "listener", ("connected",)),
     Source("edgecore_listener_queued_messages", "gauge", "For a place in flight.", "listener", ("queued",)),
@@ -72,11 +95,48 @@ SOURCES: Final = (
     _traffic("sent_bytes", "MQTT bytes to clients, inside TLS.", "bytes_sent"),
     Source("edgecore_listener_dropped_messages", "counter", "For slow devices.", "listener", ("dropped",)),
     Source("edgecore_listener_refused", "counter", "Not let in.", "listener", ("refused",), "reason"),
+    Source(
+        "edgecore_listener_refused_connects",
+        "counter",
+        "CONNECTs answered with a failure, by its name in MQTT.",
+        "listener",
+        ("refused_connects",),
+        "reason",
+    ),
+    Source(
+        "edgecore_listener_takeovers",
+        "counter",
+        "Connections that gave way to a newer one of their client.",
+        "listener",
+        ("takeovers",),
+    ),
+    Source(
+        "edgecore_listener_waiting_passwords",
+        "gauge",
+        "Passwords that wait for their check.",
+        "listener",
+        ("passwords_waiting",),
+    ),
+    _kept("sessions", "gauge", "Sessions that outlive their connections.", "sessions"),
+    _kept("sessions_away", "gauge", "Kept sessions whose clients are away.", "away"),
+    _kept("expired_sessions", "counter", "Sessions whose time was over.", "expired"),
+    _kept("queued_messages", "gauge", "Kept messages that wait.", "queued"),
+    _kept("in_flight_messages", "gauge", "Kept messages sent and not acknowledged.", "in_flight"),
+    _kept("bytes", "gauge", "Bytes that kept messages take.", "bytes"),
+    _kept("dropped_messages", "counter", "Kept messages that were given up.", "dropped", "reason"),
     Source("edgecore_store_commits", "counter", "Transactions committed.", "store", ("commits",)),
     Source("edgecore_store_works", "counter", "Works done in transactions.", "store", ("works",)),
     Source("edgecore_store_failed_works", "counter", "Works that failed.", "store", ("failed",)),
     Source("edgecore_store_waiting_works", "gauge", "Works waiting for the disk.", "store", ("waiting",)),
     Source("edgecore_store_disk_full", "gauge", "1 while the disk is full.", "store", ("disk_full",)),
+    Source(
+        "edgecore_store_salvaged_rows",
+        "gauge",
+        "Rows that were salvaged of a damaged file, which is kept.",
+        "store",
+        ("salvaged",),
+        "file",
+    ),
     Source("edgecore_shadow_documents", "gauge", "Shadows held.", "shadow", ("documents",)),
     Source("edgecore_shadow_pending", "gauge", "Shadows not yet synced.", "shadow", ("pending",)),
     Source("edgecore_shadow_conflicts", "counter", "Conflicts settled.", "shadow", ("conflicts",)),
@@ -161,6 +221,8 @@ def _samples(source: Source, status: object) -> Iterator[tuple[str, float]]:
         return
     for label, value in found.items():
         number = value.get(source.field) if source.field and isinstance(value, Mapping) else value
+        if isinstance(number, Mapping):
+            number = sum(each for each in number.values() if isinstance(each, int | float))
         if isinstance(number, int | float):
             yield str(label), float(number)
 

@@ -16,18 +16,20 @@ from edgecore.base.errors import (
     ConfigError,
     EdgecoreError,
     NotAuthorizedError,
+    PasswordError,
     RefusedError,
     StoreError,
     TopicError,
     UnavailableError,
 )
-from edgecore.base.interfaces import DeviceRecord, IssuedCertificate
+from edgecore.base.interfaces import DeviceCertificate, DeviceRecord, IssuedCertificate, Rotation
 from edgecore.base.message import Message
 
 # The first class that an error is an instance of decides. What is not listed is our own fault: 500.
 _STATUSES: Final[tuple[tuple[type[EdgecoreError], int], ...]] = (
     (NotAuthorizedError, 403),
     (CertificateError, 400),
+    (PasswordError, 400),
     (ConfigError, 400),
     (TopicError, 400),
     (RefusedError, 503),
@@ -54,11 +56,33 @@ class PublishRequest(msgspec.Struct, forbid_unknown_fields=True):
     retain: bool = False
 
 
-class DeviceRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of POST /devices; `csr` is a signing request in PEM, "" to have a key made."""
+class CertificateRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of POST /devices/NAME/renew: at most one of a signing request and a certificate, PEM.
+
+    Without either a key is made. `days`: how long a certificate that is made here lives; 0 for no end.
+    """
+
+    csr: str = ""
+    certificate: str = ""
+    days: int = 0
+
+
+class AddRequest(CertificateRequest, forbid_unknown_fields=True, kw_only=True):
+    """The body of POST /devices."""
 
     name: str
-    csr: str = ""
+
+
+class RevokeRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /devices/NAME/revoke: a fingerprint's first digits, or null for all."""
+
+    certificate: str | None = None
+
+
+class FinishRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /authority/finish; `force`: whoever still waits is left behind."""
+
+    force: bool = False
 
 
 def error_reply(error: EdgecoreError) -> tuple[int, dict[str, str]]:
@@ -80,13 +104,27 @@ def device_reply(record: DeviceRecord) -> dict[str, object]:
         "fingerprints": list(record.fingerprints),
         "revoked": list(record.revoked),
         "added_at": record.added_at,
+        "certificates": [_certificate(each) for each in record.certificates],
     }
 
 
-def certificate_reply(issued: IssuedCertificate) -> dict[str, str]:
-    """What `device add` hands out, PEM as text."""
+def _certificate(certificate: DeviceCertificate) -> dict[str, object]:
+    """Everything that the registry notes of it but the certificate itself."""
+    fields: dict[str, object] = msgspec.to_builtins(certificate)
+    del fields["pem"]
+    return fields
+
+
+def rotation_reply(rotation: Rotation) -> dict[str, object]:
+    """A change of the authority."""
+    return {"authority": rotation.authority, "waiting": list(rotation.waiting)}
+
+
+def certificate_reply(issued: IssuedCertificate) -> dict[str, object]:
+    """What `device add` and `renew` hand out, PEM as text."""
     return {
         "name": issued.name,
+        "fingerprint": issued.fingerprint,
         "certificate": issued.certificate.decode(),
         "key": issued.key.decode(),
         "ca": issued.ca.decode(),

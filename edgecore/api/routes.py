@@ -15,23 +15,18 @@ import msgspec
 from aiohttp import web
 
 from edgecore import __version__
+from edgecore.api.device_routes import DeviceRoutes
 from edgecore.api.feed import Feed
 from edgecore.api.metrics import CONTENT_TYPE, exposition
+from edgecore.api.password_routes import PasswordRoutes
 from edgecore.api.peer import local_operator, peer_uid
-from edgecore.api.replies import (
-    DeviceRequest,
-    PublishRequest,
-    certificate_reply,
-    device_reply,
-    error_reply,
-    http_error_reply,
-)
+from edgecore.api.replies import PublishRequest, error_reply, http_error_reply
 from edgecore.api.settings import ApiSettings
 from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.errors import EdgecoreError, NotAuthorizedError, RefusedError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Bus, Devices, Statuses, Subscriber
+from edgecore.base.interfaces import Bus, DevicePasswords, Devices, Statuses, Subscriber
 from edgecore.base.message import Message
 from edgecore.base.topic import check_filter, check_topic
 
@@ -59,13 +54,15 @@ class Routes:
         settings: ApiSettings,
         bus: OperatorBus,
         devices: Devices,
+        passwords: DevicePasswords,
         statuses: Statuses,
         clock: Clock,
         own_uid: int,
     ) -> None:
         self._settings = settings
         self._bus = bus
-        self._devices = devices
+        self._device_routes = DeviceRoutes(devices, self._operator)
+        self._password_routes = PasswordRoutes(passwords, self._operator)
         self._statuses = statuses
         self._clock = clock
         self._own_uid = own_uid
@@ -80,9 +77,8 @@ class Routes:
             [
                 web.get("/status", self._status),
                 web.get("/metrics", self._metrics),
-                web.get("/devices", self._list_devices),
-                web.post("/devices", self._add_device),
-                web.post("/devices/{name}/revoke", self._revoke_device),
+                *self._device_routes.table(),
+                *self._password_routes.table(),
                 web.post("/publish", self._publish),
                 web.get("/subscribe", self._subscribe),
             ]
@@ -128,20 +124,6 @@ class Routes:
     async def _metrics(self, _request: web.Request) -> Reply:
         text = exposition(self._statuses.statuses())
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
-
-    async def _list_devices(self, _request: web.Request) -> Reply:
-        return web.json_response({"devices": [device_reply(each) for each in self._devices.records()]})
-
-    async def _add_device(self, request: web.Request) -> Reply:
-        asked = msgspec.json.decode(await request.read(), type=DeviceRequest)
-        log.info("device add operator=%s device=%s", self._operator(request).name, asked.name)
-        issued = await self._devices.add(asked.name, asked.csr.encode())
-        return web.json_response(certificate_reply(issued), status=201)
-
-    async def _revoke_device(self, request: web.Request) -> Reply:
-        name = request.match_info["name"]
-        log.info("device revoke operator=%s device=%s", self._operator(request).name, name)
-        return web.json_response(device_reply(await self._devices.revoke(name)))
 
     async def _publish(self, request: web.Request) -> Reply:
         """Publish as the operator; answers when the message is durable wherever it must be."""

@@ -19,6 +19,7 @@ EdgecoreError
 ├── FrameSourceError       a camera or file that gives no frames
 ├── DeploymentError        carries the step that failed
 ├── CertificateError       a certificate, key or signing request that cannot be used
+├── PasswordError          a password that no device may be given
 └── UnavailableError       an optional part is not installed; says how to install it
 """
 
@@ -126,6 +127,10 @@ class DeploymentError(EdgecoreError):
 
 class CertificateError(EdgecoreError):
     """A certificate, key or signing request cannot be used."""
+
+
+class PasswordError(EdgecoreError):
+    """A password that no device may be given."""
 
 
 class UnavailableError(EdgecoreError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from edgecore.base.commit import Commit
 from edgecore.base.group import ActiveGroup
@@ -149,39 +149,138 @@ class CloudLink(Protocol):
         ...
 
 
+# RFC 5280, 4.1.2.5: a certificate that has no end says 9999-12-31T23:59:59Z.
+NO_END: Final = 253_402_300_799.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCertificate:
+    """A certificate of a device, as the registry keeps it. Times are epoch seconds.
+
+    `fingerprint`: SHA-256 of the DER, hex. `issuer`: "own" when an authority of this core signed it,
+    "registered" when it is another's and trusted by itself; `pem` then holds it. `authority`: the key id of
+    the authority that signed it, or of the newest one that was handed out with a registered one.
+    `revoked_at`: None while it is good. Older registries noted neither `authority` nor `serial` ("") nor
+    when it was revoked (0).
+    """
+
+    fingerprint: str
+    added_at: float
+    issuer: Literal["own", "registered"] = "own"
+    authority: str = ""
+    serial: str = ""
+    not_before: float = 0.0
+    not_after: float = NO_END
+    revoked_at: float | None = None
+    pem: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
-    """A device in the registry: who holds which certificates (SHA-256 of the DER, hex)."""
+    """A device in the registry, with every certificate that it was given, the oldest first."""
 
     name: str
-    fingerprints: tuple[str, ...]
-    revoked: tuple[str, ...]
     added_at: float
+    certificates: tuple[DeviceCertificate, ...] = ()
+
+    @property
+    def good(self) -> tuple[DeviceCertificate, ...]:
+        """Those that were not revoked."""
+        return tuple(each for each in self.certificates if each.revoked_at is None)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of those that were not revoked."""
+        return tuple(each.fingerprint for each in self.good)
+
+    @property
+    def revoked(self) -> tuple[str, ...]:
+        """The fingerprints of those that were revoked."""
+        return tuple(each.fingerprint for each in self.certificates if each.revoked_at is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedCertificate:
-    """What `device add` hands out, PEM. `key` is empty when the device made its own."""
+    """What `device add` hands out, PEM. `key` is empty when the device has its own.
+
+    `ca` is what the device must trust: one certificate, or two while the authority changes.
+    """
 
     name: str
     certificate: bytes
     key: bytes
     ca: bytes
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A change of the core's authority that is under way.
+
+    `authority`: the key id of the new one. `waiting`: the devices that hold nothing of it yet.
+    """
+
+    authority: str
+    waiting: tuple[str, ...]
 
 
 class Devices(Protocol):
-    """The registry, for the control API."""
+    """The registry, for the control API. Its methods raise CertificateError for what cannot be done."""
 
-    async def add(self, name: str, csr: bytes = b"") -> IssuedCertificate:
-        """Issue a certificate for `name`, for a new key or for the key of `csr` (PEM)."""
+    async def add(
+        self, name: str, csr: bytes = b"", *, certificate: bytes = b"", days: int = 0
+    ) -> IssuedCertificate:
+        """Let device `name` in with one more certificate.
+
+        For a new key, for the key of `csr`, or the existing `certificate` (PEM) itself. One that is made
+        here ends after `days`; 0: never.
+        """
         ...
 
-    async def revoke(self, name: str) -> DeviceRecord:
-        """Revoke every certificate of `name` and close its sessions now."""
+    async def renew(
+        self, name: str, csr: bytes = b"", *, certificate: bytes = b"", days: int = 0
+    ) -> IssuedCertificate:
+        """As `add`, for a device that holds a good certificate. Those that it has stay good."""
+        ...
+
+    async def revoke(self, name: str, certificate: str | None = None) -> DeviceRecord:
+        """Revoke the certificate whose fingerprint begins so, or all, and close their sessions now."""
+        ...
+
+    def record(self, name: str) -> DeviceRecord:
+        """One device."""
         ...
 
     def records(self) -> Sequence[DeviceRecord]:
         """All devices, by name."""
+        ...
+
+    def rotation(self) -> Rotation | None:
+        """The change of the authority that is under way, if one is."""
+        ...
+
+    async def rotate(self) -> Rotation:
+        """Begin to change the authority: a new one signs devices, both are trusted."""
+        ...
+
+    async def finish_rotation(self, *, force: bool = False) -> Rotation:
+        """End the old authority and revoke what it signed. Gives what was still waiting, with `force`."""
+        ...
+
+
+class DevicePasswords(Protocol):
+    """The devices that may come with a password, for the control API."""
+
+    async def set(self, name: str, password: bytes) -> None:
+        """Let device `name` come with `password`, and with no other one. Raises PasswordError."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Take the device's password away and close its sessions; False when it had none."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """The devices that have a password, by name."""
         ...
 
 

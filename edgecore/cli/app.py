@@ -28,7 +28,7 @@ VERBS: Final = {
     "init": "Make a core's folder: its authority, server certificate and edgecore.toml.",
     "run": "Run the core until it is told to stop.",
     "status": "Show what every part of a running core is doing.",
-    "device": "Add, list and revoke client devices.",
+    "device": "Add, show, renew and revoke client devices and their certificates.",
     "pub": "Publish a message, as the operator or as a device.",
     "sub": "Watch messages, as the operator or as a device.",
     "sim": "Run simulated neighbours: a cloud to develop against.",

@@ -1,232 +1,247 @@
-"""`edgecore device`: who may connect. Asks the running core, or opens the registry itself while none runs."""
+"""`edgecore device`: who may connect, with which certificate, signed by which authority."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from edgecore.base.errors import ConfigError, EdgecoreError, StoreError
 from edgecore.base.identity import is_name
-from edgecore.cli.control import Control, NotRunningError
-from edgecore.cli.options import Dir, Json, paths_of
-from edgecore.cli.output import console, emit_json, say
-
-if TYPE_CHECKING:
-    from edgecore.base.interfaces import DeviceRecord, Devices
-    from edgecore.config.paths import Paths
-
-T = TypeVar("T")
-Answer = dict[str, object]
-
-# Another `edgecore device` may hold the store for a moment, or a core may be starting: it is asked next.
-_PATIENCE: Final = 10.0
-_LOOK_AGAIN: Final = 0.05
+from edgecore.cli.device_access import Answer, ask
+from edgecore.cli.device_files import new_files, read_pem, write_pem
+from edgecore.cli.device_password import password
+from edgecore.cli.device_words import print_device, print_list, progress
+from edgecore.cli.options import Dir, Json
+from edgecore.cli.output import emit_json, say
 
 device = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="rich", help="Add, list and revoke client devices."
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Add, show, renew and revoke client devices and their certificates.",
 )
 
+device.command("password")(password)
+
 Name = Annotated[str, typer.Argument(help="1 to 128 of a-z A-Z 0-9 : _ -")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")]
+Csr = Annotated[
+    Path | None,
+    typer.Option("--csr", metavar="F", help="A signing request (PEM): the device keeps its own key."),
+]
+Existing = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="F",
+        help="A certificate (PEM) that the device has already, as one of AWS IoT: it is registered, and "
+        "trusted by itself; no other of its issuer is.",
+    ),
+]
+Days = Annotated[
+    int | None,
+    typer.Option("--days", metavar="N", min=1, help="Let it end after so many days; else never."),
+]
 
 
 @device.command("add")
 def add(
     name: Name,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")] = Path(),
-    csr: Annotated[
-        Path | None,
-        typer.Option("--csr", metavar="F", help="A signing request (PEM): the device keeps its own key."),
-    ] = None,
+    out: Out = Path(),
+    csr: Csr = None,
+    certificate: Existing = None,
+    days: Days = None,
     json: Json = False,
     folder: Dir = None,
 ) -> None:
-    """Issue a certificate for a device: NAME.cert.pem, NAME.key.pem and ca.pem in --out.
+    """Let a device in, by whichever certificate: a new one, one for its own key, or one that it has.
 
-    The device may connect as soon as the group that runs names it, too.
+    Writes NAME.cert.pem, NAME.key.pem and ca.pem to --out; with --csr no key, with --certificate only
+    ca.pem, for the device has the rest. It may connect as soon as the group that runs names it, too.
 
     [bold]Example:[/bold] edgecore device add loop-north --dir core --out certs/
+    [bold]Example:[/bold] edgecore device add loop-south --dir core --certificate aws/loop-south.cert.pem
     """
     if not is_name(name):
         raise typer.BadParameter(f"{name!r}: expected 1 to 128 of the characters a-z A-Z 0-9 : _ -")
-    request = _read(csr) if csr is not None else ""
-    files = {part: out / f"{name}.{part}.pem" for part in ("cert", "key")}
-    for path in (files["cert"], *([] if csr else [files["key"]])):
-        if path.exists():
-            text = "Remove it, or choose another --out; a device may hold several certificates."
-            raise ConfigError(str(path), "", "a file", "none, so that nothing is lost", text)
-    issued = _ask(
+    asked = {"name": name, **_asked(csr, certificate, days)}
+    own = _own_files(out, name, asked)
+    issued = ask(
         folder,
-        lambda control: control.post("/devices", {"name": name, "csr": request}),
-        lambda devices: _add_directly(devices, name, request),
+        lambda control: control.post("/devices", asked),
+        lambda answers: answers.add(asked),
     )
-    out.mkdir(parents=True, exist_ok=True)
-    written = {"certificate": files["cert"], "ca": out / "ca.pem"}
-    if issued["key"]:
-        written["key"] = files["key"]
-    for part, path in written.items():
-        _write(path, str(issued[part]), 0o600 if part == "key" else 0o644)
-    if json:
-        emit_json({"name": name, **{part: str(path) for part, path in written.items()}})
-    else:
-        say(f"device {name}: " + ", ".join(str(path) for path in written.values()))
+    _hand_out(issued, own, out, json=json)
+
+
+@device.command("renew")
+def renew(
+    name: Name,
+    out: Out = Path(),
+    csr: Csr = None,
+    certificate: Existing = None,
+    days: Days = None,
+    json: Json = False,
+    folder: Dir = None,
+) -> None:
+    """Give a device another certificate. It stays the same device: its sessions and routes are unchanged.
+
+    The certificates that it has stay good until they are revoked: `device show`, then `device revoke
+    --certificate`. --certificate with one that is registered already writes today's ca.pem.
+
+    [bold]Example:[/bold] edgecore device renew loop-north --dir core --out renewed/
+    """
+    asked = _asked(csr, certificate, days)
+    own = _own_files(out, name, asked)
+    issued = ask(
+        folder,
+        lambda control: control.post(f"/devices/{quote(name, safe='')}/renew", asked),
+        lambda answers: answers.renew(name, asked),
+    )
+    _hand_out(issued, own, out, json=json)
+    if not json:
+        say(f"the certificates that it had stay good: edgecore device show {name}")
 
 
 @device.command("list")
 def list_devices(json: Json = False, folder: Dir = None) -> None:
-    """List the devices of the registry.
+    """List the devices of the registry, and how far a change of the authority is.
 
     [bold]Example:[/bold] edgecore device list --dir core
     """
-    answer = _ask(folder, lambda control: control.get("/devices"), _list_directly)
+    answer = ask(folder, lambda control: control.get("/devices"), lambda answers: answers.all())
     if json:
         emit_json(answer)
-        return
-    records = answer["devices"]
-    if not isinstance(records, list) or not records:
-        say("no devices yet: add one with `edgecore device add NAME`")
-        return
-    _table(records)
+    else:
+        print_list(answer)
 
 
-@device.command("revoke")
-def revoke(name: Name, json: Json = False, folder: Dir = None) -> None:
-    """Revoke every certificate of a device, and close its sessions now.
+@device.command("show")
+def show(name: Name, json: Json = False, folder: Dir = None) -> None:
+    """Show each certificate of a device: fingerprint, serial, issuer, validity, when added, whether revoked.
 
-    [bold]Example:[/bold] edgecore device revoke loop-north --dir core
+    [bold]Example:[/bold] edgecore device show loop-north --dir core
     """
-    answer = _ask(
+    answer = ask(
         folder,
-        lambda control: control.post(f"/devices/{quote(name, safe='')}/revoke"),
-        lambda devices: _revoke_directly(devices, name),
+        lambda control: control.get(f"/devices/{quote(name, safe='')}"),
+        lambda answers: answers.one(name),
     )
     if json:
         emit_json(answer)
     else:
+        print_device(answer, time.time())
+
+
+@device.command("revoke")
+def revoke(
+    name: Name,
+    certificate: Annotated[
+        str | None,
+        typer.Option(
+            "--certificate",
+            metavar="FINGERPRINT",
+            help="Only this one: the first digits of its fingerprint do. Without it: all of them.",
+        ),
+    ] = None,
+    json: Json = False,
+    folder: Dir = None,
+) -> None:
+    """Revoke every certificate of a device, or one of them, and close its sessions now.
+
+    A certificate that was revoked stays so; `device add` lets the device in again with another.
+
+    [bold]Example:[/bold] edgecore device revoke loop-north --dir core
+    [bold]Example:[/bold] edgecore device revoke loop-north --dir core --certificate 3fa92b
+    """
+    asked: Answer = {"certificate": certificate}
+    answer = ask(
+        folder,
+        lambda control: control.post(f"/devices/{quote(name, safe='')}/revoke", asked),
+        lambda answers: answers.revoke(name, asked),
+    )
+    left = answer["fingerprints"]
+    if json:
+        emit_json(answer)
+    elif not left:
         say(f"device {name} is revoked: it can no longer connect")
+    else:
+        others = len(left) if isinstance(left, list) else 0
+        say(f"that certificate of device {name} is revoked; {others} of its certificates are good")
 
 
-def _ask(
-    folder: Path | None,
-    running: Callable[[Control], Answer],
-    direct: Callable[[Devices], Awaitable[Answer]],
-) -> Answer:
-    """Ask the core that runs; while none does, do it here, with the store's lock held."""
-    paths = paths_of(folder)
-    until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return running(Control(paths.control))
-        except NotRunningError:
-            if not paths.config.exists():
-                raise ConfigError(
-                    str(paths.config), "", "no file", "a core's settings", "Make them with `edgecore init`."
-                ) from None
-        try:
-            return _directly(paths, direct)
-        except _HeldError:
-            if time.monotonic() > until:
-                raise
-        time.sleep(_LOOK_AGAIN)
+@device.command("rotate-ca")
+def rotate_ca(
+    finish: Annotated[
+        bool, typer.Option("--finish", help="End the old authority: what it signed is refused from now on.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --finish: even if devices hold nothing of the new one.")
+    ] = False,
+    json: Json = False,
+    folder: Dir = None,
+) -> None:
+    """Change the core's own certificate authority, without locking a device out.
+
+    A new authority signs devices from now on, and both are trusted. Renew each device: it gets a
+    certificate of the new one, and a ca.pem with both. Then --finish: the server changes to the new one.
+
+    [bold]Example:[/bold] edgecore device rotate-ca --dir core
+    [bold]Example:[/bold] edgecore device rotate-ca --dir core --finish
+    """
+    if force and not finish:
+        raise typer.BadParameter("--force goes with --finish")
+    if not finish:
+        answer = ask(
+            folder,
+            lambda control: control.post("/authority/rotate"),
+            lambda answers: answers.rotate(),
+        )
+    else:
+        asked: Answer = {"force": force}
+        answer = ask(
+            folder,
+            lambda control: control.post("/authority/finish", asked),
+            lambda answers: answers.finish_rotation(asked),
+        )
+    if json:
+        emit_json(answer)
+    elif not finish:
+        say(f"a new authority signs devices from now on: {progress(answer)}")
+    else:
+        say("the old authority has ended: only devices with something of the new one can connect")
 
 
-class _HeldError(StoreError):
-    """The store is held by another process, for now."""
-
-
-def _directly(paths: Paths, act: Callable[[Devices], Awaitable[T]]) -> T:
-    from edgecore.store import StoreLock
-
-    paths.state.mkdir(parents=True, exist_ok=True)
-    lock = StoreLock(paths.lock)
-    try:
-        lock.__enter__()
-    except StoreError as error:
-        raise _HeldError(str(error)) from error
-    try:
-        return asyncio.run(_with_registry(paths, act))
-    finally:
-        lock.__exit__(None, None, None)
-
-
-async def _with_registry(paths: Paths, act: Callable[[Devices], Awaitable[T]]) -> T:
-    from edgecore.base.clock import SystemClock
-    from edgecore.listener.pki import CertificateAuthority
-    from edgecore.listener.registry import Registry
-    from edgecore.store import Dictionary
-
-    dictionary = Dictionary.open(paths.registry)
-    try:
-        return await act(Registry(dictionary, CertificateAuthority.load_or_create(paths.pki), SystemClock()))
-    finally:
-        dictionary.close()
-
-
-async def _add_directly(devices: Devices, name: str, csr: str) -> Answer:
-    issued = await devices.add(name, csr.encode())
-    certificate, key, ca = issued.certificate.decode(), issued.key.decode(), issued.ca.decode()
-    return {"name": name, "certificate": certificate, "key": key, "ca": ca}
-
-
-async def _list_directly(devices: Devices) -> Answer:
-    return {"devices": [_plain(record) for record in devices.records()]}
-
-
-async def _revoke_directly(devices: Devices, name: str) -> Answer:
-    return _plain(await devices.revoke(name))
-
-
-def _plain(record: DeviceRecord) -> Answer:
-    """As the control API puts a device."""
+def _asked(csr: Path | None, existing: Path | None, days: int | None) -> Answer:
+    """How the device is to come by its certificate, as the control API takes it."""
+    if existing is not None and (csr is not None or days is not None):
+        raise typer.BadParameter("--certificate goes with neither --csr nor --days: it is as it is")
     return {
-        "name": record.name,
-        "fingerprints": list(record.fingerprints),
-        "revoked": list(record.revoked),
-        "added_at": record.added_at,
+        "csr": read_pem(csr, "a signing request") if csr is not None else "",
+        "certificate": read_pem(existing, "a certificate") if existing is not None else "",
+        "days": days or 0,
     }
 
 
-def _table(records: list[Answer]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("device", "certificates", "revoked", "added"):
-        table.add_column(heading)
-    for record in records:
-        held, revoked = record["fingerprints"], record["revoked"]
-        added = datetime.fromtimestamp(float(str(record["added_at"])), UTC).strftime("%Y-%m-%d %H:%M UTC")
-        table.add_row(str(record["name"]), _count(held), _count(revoked), added)
-    console().print(table)
+def _own_files(out: Path, name: str, asked: Answer) -> dict[str, Path]:
+    """Where that goes which the device does not have yet: its certificate, its key."""
+    if asked["certificate"]:
+        return {}
+    return new_files(out, name, *(("cert",) if asked["csr"] else ("cert", "key")))
 
 
-def _count(fingerprints: object) -> str:
-    return str(len(fingerprints)) if isinstance(fingerprints, list) else "?"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), "", str(error), "a signing request in PEM") from error
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    """Write so that nobody sees half a file, nor, for an instant, a key that all may read."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-            file.write(text)
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise EdgecoreError(
-            f"{path}: cannot be written: {error.strerror}\n"
-            "the certificate was issued; revoke it or add again with another --out"
-        ) from error
+def _hand_out(issued: Answer, own: dict[str, Path], out: Path, *, json: bool) -> None:
+    """Write what the device must hold, and say where."""
+    written = {"ca": out / "ca.pem"}
+    if "cert" in own:
+        written["certificate"] = own["cert"]
+    if "key" in own:
+        written["key"] = own["key"]
+    write_pem({file: str(issued[part]) for part, file in written.items()}, written.get("key"))
+    places = {part: str(file) for part, file in written.items()}
+    if json:
+        emit_json({"name": issued["name"], "fingerprint": issued["fingerprint"], **places})
+    else:
+        say(f"device {issued['name']}: {', '.join(places.values())}")

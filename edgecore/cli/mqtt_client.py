@@ -12,7 +12,10 @@ from typing import Final, Self
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgecore.base.errors import EdgecoreError, NotAuthorizedError, UnavailableError
 from edgecore.cli.options import Credentials
@@ -20,6 +23,8 @@ from edgecore.cli.options import Credentials
 # Seconds for a handshake and each acknowledgement; a Pi Zero needs two for the first handshake.
 PATIENCE: Final = 15.0
 _STEP: Final = 0.2
+# Seconds that a session with a name is kept: from one day's work to the next, and not for weeks by mistake.
+SESSION_EXPIRY: Final = 24 * 3600
 
 
 @dataclass(slots=True)
@@ -34,16 +39,24 @@ class _Seen:
 
 
 class DeviceClient:
-    """One session, `with` it open. paho is driven from here: no thread."""
+    """One session, `with` it open. paho is driven from here: no thread.
 
-    def __init__(self, credentials: Credentials, host: str, port: int) -> None:
+    With a name the session outlives the connection. The name is part of the client id and not all of it: the
+    device itself must not be taken for us, nor we for it.
+    """
+
+    def __init__(self, credentials: Credentials, host: str, port: int, session: str = "") -> None:
         self._where = f"{host}:{port}"
         self._host = host
         self._port = port
         self._credentials = credentials
+        self._session = session
         self._seen = seen = _Seen()
         self._client = client = Client(
-            CallbackAPIVersion.VERSION2, f"edgecore-cli-{os.getpid()}", protocol=MQTTProtocolVersion.MQTTv5
+            CallbackAPIVersion.VERSION2,
+            f"edgecore-cli-{session or os.getpid()}",
+            protocol=MQTTProtocolVersion.MQTTv5,
+            manual_ack=True,  # what was not shown is not acknowledged: a session with a name gets it again
         )
         client.on_connect = lambda _c, _u, _f, code, _p: seen.connected.append(code)
         client.on_disconnect = lambda _c, _u, _f, code, _p: seen.lost.append(code)
@@ -57,7 +70,7 @@ class DeviceClient:
             self._client.tls_set(
                 str(self._credentials.ca), str(self._credentials.certificate), str(self._credentials.key)
             )
-            self._client.connect(self._host, self._port)
+            self._connect()
         except ssl.SSLError as error:
             raise NotAuthorizedError(
                 f"TLS with {self._where} failed: {error.reason or error}\n"
@@ -75,6 +88,13 @@ class DeviceClient:
             raise
         return self
 
+    def _connect(self) -> None:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
+        if self._session:
+            properties.SessionExpiryInterval = SESSION_EXPIRY
+        clean = not self._session
+        self._client.connect(self._host, self._port, clean_start=clean, properties=properties)
+
     def _welcome(self) -> None:
         code = self._until(self._seen.connected, "CONNACK")[0]
         if code.is_failure:
@@ -91,6 +111,8 @@ class DeviceClient:
     def _close(self) -> None:
         self._client.disconnect()
         self._client.loop(_STEP)
+        # Forgotten at once: paho closes its sockets only when nothing refers to the client.
+        del self._client
 
     def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool) -> None:
         """Publish, and wait for the acknowledgement that `qos` brings. Raises NotAuthorizedError."""
@@ -101,7 +123,9 @@ class DeviceClient:
 
     def subscribe(self, filters: Sequence[str], qos: int) -> None:
         """Subscribe. Raises NotAuthorizedError when any filter is refused."""
-        self._client.subscribe([(each, qos) for each in filters])
+        # What is retained comes with the first subscription of a session, not each time that it is taken up.
+        options = SubscribeOptions(qos, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+        self._client.subscribe([(each, options) for each in filters])
         codes = self._until(self._seen.granted, "SUBACK")
         refused = [f"{name}: {code}" for name, code in zip(filters, codes, strict=True) if code.is_failure]
         if refused:
@@ -113,7 +137,9 @@ class DeviceClient:
         """Each message as it comes. Raises UnavailableError when the core ends the session."""
         while True:
             while self._seen.messages:
-                yield self._seen.messages.popleft()
+                message = self._seen.messages.popleft()
+                self._client.ack(message.mid, message.qos)
+                yield message
             self._check(self._client.loop(_STEP))
 
     def _until(self, seen: list[ReasonCode], what: str) -> list[ReasonCode]:

@@ -21,7 +21,11 @@ def run(
     mqtt_port: Annotated[
         int | None,
         typer.Option(
-            "--mqtt-port", metavar="P", min=0, max=65_535, help="0 takes any free port: see D/run/ports.json."
+            "--mqtt-port",
+            metavar="P",
+            min=0,
+            max=65_535,
+            help="0 takes any free port, as other listeners on standard ports then do: see D/run/ports.json.",
         ),
     ] = None,
     force: Annotated[

@@ -39,7 +39,7 @@ def cloud(
 
     C/cloud.json says host, port and pid once it listens; C/core.cert.pem and C/core.key.pem are for a core.
 
-    [bold]Example:[/bold] edgecore sim cloud --dir cloud --port 8884 --things gate,lamp
+    [bold]Example:[/bold] edgecore sim cloud --dir cloud --port 9883 --things gate,lamp
     """
     names = tuple(each.strip() for each in things.split(",") if each.strip())
     asyncio.run(_serve(folder, port, host, names))

@@ -12,6 +12,7 @@ from edgecore.cli import exit_codes
 from edgecore.cli.control import Control
 from edgecore.cli.options import Dir, Json, paths_of
 from edgecore.cli.output import console, emit_json
+from edgecore.cli.unit_words import words_of
 
 # A text longer than this (a path, a digest) is for --json.
 _LONGEST: Final = 32
@@ -52,7 +53,7 @@ def _table(units: Mapping[str, Mapping[str, object]], now: float) -> None:
             Text(state, style=_COLOURS.get(state, "")),
             _age(unit.get("since"), now),
             str(unit.get("restarts", "")),
-            Text(details(unit)),
+            Text(details(unit, name)),
         )
     console().print(table)
 
@@ -63,14 +64,16 @@ def _age(since: object, now: float) -> str:
     return str(timedelta(seconds=max(0, round(now - since))))
 
 
-def details(unit: Mapping[str, object]) -> str:
+def details(unit: Mapping[str, object], name: str = "") -> str:
     """The words beside a unit: why it does not run, or what of its own says something in a few letters."""
     if unit.get("state") not in {"running", "starting"} and unit.get("reason"):
         return str(unit["reason"])
     own = unit.get("status")
     if not isinstance(own, Mapping):
         return ""
-    said = [words for key, value in own.items() if (words := _words(key, value))]
+    said = words_of(name, own)
+    if said is None:
+        said = [words for key, value in own.items() if (words := _words(key, value))]
     return ", ".join(said)
 
 

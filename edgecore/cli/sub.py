@@ -21,7 +21,6 @@ from edgecore.cli.options import (
     Json,
     Key,
     Port,
-    Qos,
     credentials_of,
     mqtt_port,
     paths_of,
@@ -42,13 +41,20 @@ class Seen:
 
 def sub(
     filters: Annotated[list[str], typer.Argument(metavar="FILTER...", help="Topic filters.")],
-    qos: Qos = 0,
+    qos: Annotated[
+        int | None,
+        typer.Option("--qos", min=0, max=2, help="MQTT quality of service."),
+    ] = None,
     count: Annotated[
         int | None, typer.Option("--count", "-n", min=1, help="End after this many messages.")
     ] = None,
     json: Json = False,
     folder: Dir = None,
     cert: Cert = None,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", metavar="NAME", help="With --cert: get what came while you were away."),
+    ] = None,
     key: Key = None,
     ca: Ca = None,
     host: Host = "localhost",
@@ -59,18 +65,26 @@ def sub(
     Without --cert you watch as the operator, over the core's control socket. With --json each line is an
     object; a payload that is not text is base64, in [italic]payload_base64[/italic].
 
+    Without --qos it is 0, and 1 with --session: then the core keeps messages of QoS 1 and 2 for you, until
+    you have been away for a day.
+
     [bold]Example:[/bold] edgecore sub 'junction/#' --dir core
     [bold]Example:[/bold] edgecore sub 'cmd/gate/+' --cert certs/gate.cert.pem --count 1
+    [bold]Example:[/bold] edgecore sub 'cmd/gate/+' --cert certs/gate.cert.pem --session desk
     """
     for each in filters:
         check_filter(each)
+    if session is not None and (cert is None or not session):
+        raise typer.BadParameter("--session NAME needs --cert: it is a device that has sessions")
     if cert is None:
-        _show(_as_operator(paths_of(folder).control, filters, qos), count, as_json=json)
+        _show(_as_operator(paths_of(folder).control, filters, qos or 0), count, as_json=json)
         return
     from edgecore.cli.mqtt_client import DeviceClient
 
-    with DeviceClient(credentials_of(cert, key, ca), host, mqtt_port(port, folder)) as client:
-        client.subscribe(filters, qos)
+    wanted = qos if qos is not None else int(bool(session))
+    credentials = credentials_of(cert, key, ca)
+    with DeviceClient(credentials, host, mqtt_port(port, folder), session or "") as client:
+        client.subscribe(filters, wanted)
         say("subscribed")
         seen = (Seen(each.topic, bytes(each.payload), each.qos, each.retain) for each in client.messages())
         _show(seen, count, as_json=json)

@@ -50,6 +50,11 @@ class Paths:
         return self.state / "registry.sqlite"
 
     @property
+    def passwords(self) -> Path:
+        """The dictionary of devices that may come with a password."""
+        return self.state / "passwords.sqlite"
+
+    @property
     def lock(self) -> Path:
         """Held by whoever has the store open."""
         return self.state / "lock"

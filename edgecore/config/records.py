@@ -107,6 +107,8 @@ def _plain(hint: Any, found: object, key: str, example: object) -> tuple[object 
         good = isinstance(found, str) and found in choices
         near = suggest(found, choices) if isinstance(found, str) else ""
         return found if good else None, f"one of {', '.join(choices)}", did_you_mean(near)
+    if isinstance(example, list):
+        return _texts(found), "a list of texts", ""
     if isinstance(example, bool):
         return found if isinstance(found, bool) else None, "true or false", ""
     if isinstance(example, int):
@@ -114,6 +116,14 @@ def _plain(hint: Any, found: object, key: str, example: object) -> tuple[object 
         good = is_whole(found) and least <= found <= most
         return found if good else None, f"a whole number from {least} to {most}", ""
     return found if isinstance(found, str) else None, "a text", ""
+
+
+def _texts(found: object) -> tuple[str, ...] | None:
+    """The texts of a list that holds nothing else."""
+    if not isinstance(found, list):
+        return None
+    texts = tuple(each for each in found if isinstance(each, str))
+    return texts if len(texts) == len(found) else None
 
 
 def _range(key: str) -> tuple[int, int]:

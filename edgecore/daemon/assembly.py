@@ -29,7 +29,8 @@ from edgecore.deployments import DeploymentsService, restore
 from edgecore.inference import InferenceService
 from edgecore.lambdas import FunctionsService
 from edgecore.listener import KeptSessions, ListenerService, Sessions, TlsFiles
-from edgecore.listener.registry import Registry
+from edgecore.listener.books import Books
+from edgecore.listener.registry import Revocation
 from edgecore.router import Router
 from edgecore.shadow import ShadowService
 from edgecore.store import Database, RetainedStore, SessionStore
@@ -60,7 +61,7 @@ class House:
         self,
         config: Config,
         wanted: Wanted,
-        registry: Registry,
+        books: Books,
         tls: TlsFiles,
         notifier: Notifier,
         clock: Clock,
@@ -68,7 +69,8 @@ class House:
     ) -> None:
         self._config = config
         self._wanted = wanted
-        self._registry = registry
+        self._registry = books.registry
+        self._passwords = books.passwords
         self._tls = tls
         self._renew = renew
         self._notifier = notifier
@@ -79,7 +81,9 @@ class House:
         self._router: Router | None = None
         self._kept: KeptSessions | None = None
         self._door: ListenerService | None = None
-        registry.on_revoked(self._revoked)
+        books.registry.on_revoked(self._revoked)
+        books.registry.on_trust_changed(self._trust_changed)
+        books.passwords.on_changed(self._password_changed)
         self.supervisor = Supervisor(self._units(), clock, random.random)
 
     def _units(self) -> list[Unit]:
@@ -129,9 +133,32 @@ class House:
         if self._door is not None:
             self._door.recheck()
 
-    def _revoked(self, device: str) -> None:
-        """Let nothing of a revoked device go on: connections, sessions, wills, retained messages."""
+    async def _trust_changed(self) -> None:
+        """Let the door's next handshakes go by the CA and the certificates that are trusted now."""
+        if self._door is not None:
+            await self._door.trust_changed()
+
+    def _revoked(self, revocation: Revocation) -> None:
+        """Let nothing of a revoked device go on: connections, sessions, wills, retained messages.
+
+        Of one that holds another good certificate only the connections by the revoked ones end.
+        """
         self._recheck()
+        if revocation.last and self._passwords.record(revocation.device) is None:
+            self._forget(revocation.device)
+
+    def _password_changed(self, device: str) -> None:
+        """Let nothing go on that came with a password that is no longer good."""
+        self._recheck()
+        if device in self._without_access():
+            self._forget(device)
+
+    def _without_access(self) -> set[str]:
+        """The devices that are known and have no way to come in."""
+        names = (record.name for record in self._registry.records() if not record.good)
+        return {name for name in names if self._passwords.record(name) is None}
+
+    def _forget(self, device: str) -> None:
         principal = identity.device(device)
         if self._kept is not None:
             self._kept.forget(principal)
@@ -147,6 +174,8 @@ class House:
         self._kept = KeptSessions(SessionStore(self._db), self._router, self._config.listener, self._clock)
         await self._kept.open()
         self._kept.review(self._admits)
+        for device in self._without_access():
+            self._forget(device)  # it may have been revoked while no core ran
 
     def _set(self, active: ActiveGroup) -> None:
         self._active = active
@@ -199,7 +228,8 @@ class House:
 
     def _api(self) -> Service:
         settings, run = self._config.api, self._config.paths.run
-        return ApiService(settings, self.router, self._registry, self.supervisor, run, self._clock)
+        devices, passwords = self._registry, self._passwords
+        return ApiService(settings, self.router, devices, passwords, self.supervisor, run, self._clock)
 
     def _sys_topics(self) -> Service:
         return SysTopics(self._config.listener.sys_interval, self.router, self.supervisor, self._clock)
@@ -214,6 +244,7 @@ class House:
             self._clock,
             self._renew,
             Sessions(self._kept),
+            self._passwords,
         )
         return Announced(self._door, self._config.paths.ports)
 

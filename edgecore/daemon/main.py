@@ -23,10 +23,10 @@ from edgecore.daemon.logs import BoundedQueueHandler, for_journal, logging_to
 from edgecore.daemon.open_files import raise_open_files
 from edgecore.daemon.supervisor import EssentialBrokenError, Supervisor
 from edgecore.deployments import check_local
-from edgecore.listener import TlsFiles
+from edgecore.listener import ListenerSettings, TlsFiles
 from edgecore.listener.addresses import local_names
+from edgecore.listener.books import Books, open_books
 from edgecore.listener.pki import CertificateAuthority
-from edgecore.listener.registry import Registry
 from edgecore.store import Dictionary, StoreLock
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
@@ -66,7 +66,7 @@ def run(options: Options) -> int:
     with (
         logging_to(None, config.log.level, config.log.format, journal=journal) as handler,
         _locked(config),
-        _registry(config) as (registry, tls, renew),
+        _books(config) as (books, tls, renew),
     ):
         raise_open_files()
         watchdog = watchdog_interval(environment, os.getpid())
@@ -74,7 +74,7 @@ def run(options: Options) -> int:
         wanted = Wanted(options.group, options.force, watchdog)
 
         def build() -> House:
-            return House(config, wanted, registry, tls, notifier, SystemClock(), renew)
+            return House(config, wanted, books, tls, notifier, SystemClock(), renew)
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(build, notifier, handler, config))
@@ -130,10 +130,20 @@ class _Stop:
 def _configured(options: Options) -> Config:
     config = load_config(options.folder)
     if options.mqtt_port is not None:
-        config = replace(config, listener=replace(config.listener, port=options.mqtt_port))
+        config = replace(config, listener=_on_port(config.listener, options.mqtt_port))
     if options.group is not None:
         check_local(options.group, config.thing, config.deployments)
     return config
+
+
+def _on_port(listener: ListenerSettings, port: int) -> ListenerSettings:
+    """The listener of one core among several on a machine: where the file says nothing, a free port."""
+    standard = ListenerSettings()
+    if listener.websocket_port == standard.websocket_port:
+        listener = replace(listener, websocket_port=0)
+    if listener.password_port == standard.password_port:
+        listener = replace(listener, password_port=0)
+    return replace(listener, port=port)
 
 
 @contextlib.contextmanager
@@ -151,19 +161,20 @@ def _locked(config: Config) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _registry(config: Config) -> Iterator[tuple[Registry, TlsFiles, Callable[[], bool]]]:
-    """The registry, and the files that the door is opened with, and what renews them."""
+def _books(config: Config) -> Iterator[tuple[Books, TlsFiles, Callable[[], bool]]]:
+    """Who may come in, and the files that the door is opened with, and what renews them."""
     authority = CertificateAuthority.load_or_create(config.paths.pki)
     certificate, key = authority.ensure_server_certificate(local_names())
-    dictionary = Dictionary.open(config.paths.registry)
-    try:
+    with (
+        contextlib.closing(Dictionary.open(config.paths.registry)) as certificates,
+        contextlib.closing(Dictionary.open(config.paths.passwords)) as passwords,
+    ):
+        books = open_books(certificates, passwords, authority, SystemClock())
         yield (
-            Registry(dictionary, authority, SystemClock()),
-            TlsFiles(config.paths.pki / "ca.pem", certificate, key),
+            books,
+            TlsFiles(config.paths.pki / "ca.pem", certificate, key, books.registry.anchors),
             lambda: authority.renew_server_certificate(local_names()),
         )
-    finally:
-        dictionary.close()
 
 
 def _loop_factory() -> NewLoop | None:

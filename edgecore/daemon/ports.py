@@ -16,8 +16,8 @@ class Door(Protocol):
     """A service that listens for devices."""
 
     @property
-    def port(self) -> int:
-        """The port that it is bound to, once it is ready."""
+    def ports(self) -> Mapping[str, int]:
+        """The ports that it is bound to, by name, once it is ready."""
         ...
 
     async def run(self, ready: Ready) -> None:
@@ -30,20 +30,20 @@ class Door(Protocol):
 
 
 class Announced:
-    """A door whose port stands in the file at `path` exactly while it is open."""
+    """A door whose ports stand in the file at `path` exactly while it is open."""
 
     def __init__(self, door: Door, path: Path) -> None:
         self._door = door
         self._path = path
 
     async def run(self, ready: Ready) -> None:
-        """Run the door; ready once its port can be read."""
+        """Run the door; ready once its ports can be read."""
         bound = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
                 opened = group.create_task(self._door.run(bound.set))
                 await bound.wait()
-                await asyncio.to_thread(_write, self._path, {"mqtt": self._door.port, "pid": os.getpid()})
+                await asyncio.to_thread(_write, self._path, {**self._door.ports, "pid": os.getpid()})
                 ready()
                 await opened
         finally:

@@ -17,26 +17,50 @@ from edgecore.base.clock import Clock
 from edgecore.base.identity import CORE
 from edgecore.base.interfaces import Bus, Ready, Statuses
 from edgecore.base.message import Message
+from edgecore.listener.stored_outbound import OVERFLOW, TOO_LARGE
 
 PREFIX: Final = "$SYS/broker/"
 MEMORY: Final = Path("/proc/self/status")
 
-# Topic -> where the figure stands in the units' own status.
-COUNTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "clients/connected": ("listener", "connected"),
-    "clients/total": ("listener", "sessions"),
-    "clients/maximum": ("listener", "most_connected"),
-    "messages/received": ("listener", "traffic", "received"),
-    "messages/sent": ("listener", "traffic", "sent"),
-    "publish/messages/received": ("listener", "traffic", "publishes_received"),
-    "publish/messages/sent": ("listener", "traffic", "publishes_sent"),
-    "publish/messages/dropped": ("listener", "dropped"),
-    "bytes/received": ("listener", "traffic", "bytes_received"),
-    "bytes/sent": ("listener", "traffic", "bytes_sent"),
-    "subscriptions/count": ("router", "subscriptions"),
-    "retained messages/count": ("router", "retained"),
+# Where a number, or a table of numbers, stands in the units' own status: unit, key, key ...
+Place = tuple[str, ...]
+
+# Topic -> the places whose numbers it adds up. As in Mosquitto a client is one that is connected or whose
+# session is kept, and the store holds what is retained and what waits for kept sessions. Here it does so once
+# for each session, and its bytes are not those of payloads alone.
+COUNTS: Final[Mapping[str, tuple[Place, ...]]] = {
+    "clients/connected": (("listener", "connected"),),
+    "clients/disconnected": (("listener", "kept", "away"),),
+    "clients/total": (("listener", "connected"), ("listener", "kept", "away")),
+    "clients/maximum": (("listener", "most_connected"),),
+    "clients/expired": (("listener", "kept", "expired"),),
+    "connections/socket/count": (("listener", "traffic", "sockets"),),
+    "messages/received": (("listener", "traffic", "received"),),
+    "messages/sent": (("listener", "traffic", "sent"),),
+    "messages/inflight": (("listener", "in_flight"),),
+    "publish/messages/received": (("listener", "traffic", "publishes_received"),),
+    "publish/messages/sent": (("listener", "traffic", "publishes_sent"),),
+    "bytes/received": (("listener", "traffic", "bytes_received"),),
+    "bytes/sent": (("listener", "traffic", "bytes_sent"),),
+    "store/messages/count": (
+        ("router", "retained"),
+        ("listener", "kept", "queued"),
+        ("listener", "kept", "in_flight"),
+    ),
+    "store/messages/bytes": (("router", "retained_bytes"), ("listener", "kept", "bytes")),
+    "shared_subscriptions/count": (("router", "shared_subscriptions"),),
+    "retained messages/count": (("router", "retained"),),
 }
+# What Mosquitto calls deprecated and goes on publishing: dashboards read it.
+OLDER_NAMES: Final[Mapping[str, str]] = {
+    "clients/active": "clients/connected",
+    "clients/inactive": "clients/disconnected",
+    "messages/stored": "store/messages/count",
+}
+# Losses of a kept session that a bound is the cause of: what Mosquitto means by "dropped".
+BOUNDS: Final = (OVERFLOW, TOO_LARGE)
 # Totals whose rate is told as a load: name in the tree -> name of the total.
+CONNECTS: Final = "connects"  # Mosquitto has no topic for this total
 LOADS: Final[Mapping[str, str]] = {
     "load/messages/received": "messages/received",
     "load/messages/sent": "messages/sent",
@@ -45,22 +69,51 @@ LOADS: Final[Mapping[str, str]] = {
     "load/publish/dropped": "publish/messages/dropped",
     "load/bytes/received": "bytes/received",
     "load/bytes/sent": "bytes/sent",
+    "load/sockets": "connections/socket/count",
+    "load/connections": CONNECTS,
 }
 MINUTES: Final = (1, 5, 15)
 
+Units = Mapping[str, Mapping[str, object]]
 
-def counts_of(statuses: Mapping[str, Mapping[str, object]]) -> dict[str, int]:
+
+def counts_of(statuses: Units) -> dict[str, int]:
     """The counts that the statuses hold; a unit that is down has none."""
     found: dict[str, int] = {}
-    for topic, (unit, *path) in COUNTS.items():
-        value: object = statuses.get(unit, {}).get("status")
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, int):
-            found[topic] = value
-    if "clients/total" in found and "clients/connected" in found:
-        found["clients/disconnected"] = max(0, found["clients/total"] - found["clients/connected"])
+    for topic, places in COUNTS.items():
+        numbers = [number_at(statuses, place) for place in places]
+        if None not in numbers:
+            found[topic] = sum(number for number in numbers if number is not None)
+    for older, topic in OLDER_NAMES.items():
+        if topic in found:
+            found[older] = found[topic]
+    asked, dropped = number_at(statuses, ("router", "subscriptions")), _dropped(statuses)
+    if asked is not None and "shared_subscriptions/count" in found:  # Mosquitto counts the two apart
+        found["subscriptions/count"] = asked - found["shared_subscriptions/count"]
+    if dropped is not None:
+        found["publish/messages/dropped"] = dropped
     return found
+
+
+def number_at(statuses: Units, place: Place) -> int | None:
+    """The number that stands there."""
+    value = _at(statuses, place)
+    return value if isinstance(value, int) else None
+
+
+def _dropped(statuses: Units) -> int | None:
+    live, kept = number_at(statuses, ("listener", "dropped")), _at(statuses, ("listener", "kept", "dropped"))
+    if live is None or not isinstance(kept, Mapping):
+        return None
+    return live + sum(int(kept.get(reason, 0)) for reason in BOUNDS)
+
+
+def _at(statuses: Units, place: Place) -> object:
+    unit, *path = place
+    value: object = statuses.get(unit, {}).get("status")
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 class Loads:
@@ -121,6 +174,7 @@ class SysTopics:
         self._began = self._looked = clock.monotonic()
         self._loads = Loads()
         self._told: dict[str, str] = {}
+        self._most = 0
 
     async def run(self, ready: Ready) -> None:
         """Tell the figures now and after each interval, until cancelled."""
@@ -146,13 +200,18 @@ class SysTopics:
         now = self._clock.monotonic()
         yield "version", f"edgecore version {__version__}"
         yield "uptime", f"{int(now - self._began)} seconds"
-        counts = counts_of(self._statuses.statuses())
+        statuses = self._statuses.statuses()
+        counts = counts_of(statuses)
         for topic, number in counts.items():
             yield topic, str(number)
         if now > self._looked:
-            averages = self._loads.look(counts, now - self._looked)
+            connects = number_at(statuses, ("listener", "traffic", "connects"))
+            totals = counts if connects is None else {**counts, CONNECTS: connects}
+            averages = self._loads.look(totals, now - self._looked)
             self._looked = now
             for topic, average in averages.items():
                 yield topic, f"{average:.2f}"
         if heap is not None:
+            self._most = max(self._most, heap)
             yield "heap/current", str(heap)
+            yield "heap/maximum", str(self._most)  # of those that were looked at

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
 from edgecore.base.clock import Clock
-from edgecore.base.commit import when_all_done
+from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.interfaces import Receipt
 from edgecore.listener.traffic import Traffic
 from edgecore.mqtt.inbound import Pending
 from edgecore.mqtt.packets import V5
 from edgecore.mqtt.reason_codes import ReasonCode
+from edgecore.mqtt.runs import AckedRun
 from edgecore.mqtt.server_session import LIVE, ServerSession
 
 
@@ -55,17 +57,26 @@ class Acknowledging:
                 self._connection.let_go(packet_id)
             self._refuse(packet_id, qos, receipt.refused)
         elif receipt.commits:
-            pending = mqtt.hold(packet_id, qos)
-            began = 0.0
-            if self._timed is None:
-                self._timed, began = pending, self._clock.monotonic()
-            when_all_done(receipt.commits, partial(self._durable, pending, began))
-            if mqtt.congested:
-                self._connection.hold_reading(hold=True)
+            self._later(mqtt.hold(packet_id, qos), receipt.commits)
         elif not receipt.allowed and mqtt.version == V5:
             mqtt.acknowledge(packet_id, qos, ReasonCode.NOT_AUTHORIZED)
         else:
             mqtt.acknowledge(packet_id, qos)
+
+    def answer_run(self, run: AckedRun, commits: Sequence[Commit]) -> None:
+        """Acknowledge a run of QoS 1 packets: now, or after the commits."""
+        if commits:
+            self._later(self._mqtt.hold_run(run), commits)
+        else:
+            self._mqtt.acknowledge_run(run)
+
+    def _later(self, pending: Pending, commits: Sequence[Commit]) -> None:
+        began = 0.0
+        if self._timed is None:
+            self._timed, began = pending, self._clock.monotonic()
+        when_all_done(commits, partial(self._durable, pending, began))
+        if self._mqtt.congested:
+            self._connection.hold_reading(hold=True)
 
     def _refuse(self, packet_id: int, qos: int, reason: str) -> None:
         if self._mqtt.version == V5:

@@ -1,6 +1,7 @@
 """Certificate -> Principal: the only place where a device's principal is made.
 
-A device may connect when its certificate is in the registry and its name in the active group.
+A device may connect when its certificate is in the registry, or it has proved itself by a password, and its
+name is in the active group.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class Admission:
                 f"certificate {fingerprint[:16]}... is not in the registry or was revoked: "
                 "`edgecore device add NAME` issues one"
             )
+        return self.device(name)
+
+    def device(self, name: str) -> Principal:
+        """The principal of a device that has proved who it is. Raises NotAuthorizedError as `principal`."""
         spec = self._admits(name)
         if spec is None:
             raise NotAuthorizedError(

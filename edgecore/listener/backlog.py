@@ -1,4 +1,4 @@
-"""Messages of a session that wait on the disk, in order: what must be known of each, in 15 bytes. Pure.
+"""Rows of a session that wait on the disk, in order: what must be known of each, in 16 bytes. Pure.
 
 An absent client may have ten thousand of them, and a site a thousand such clients.
 """
@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
+from edgecore.listener.bodies import count_of
+
 # Gaps at the front are closed once they are this many and the larger part; below it copying costs more.
 COMPACT_FROM: Final = 1024
 
 
 class Entry(NamedTuple):
-    """One message: its row, its bytes there, its packet identifier; `flags`: QoS and what its owner adds."""
+    """A row: its id, its bytes, its (first) packet identifier, and its flags (bodies.py)."""
 
     id: int
     size: int
@@ -24,17 +26,18 @@ class Entry(NamedTuple):
 
 
 class Backlog:
-    """A queue of entries. `bytes`: the sizes of all."""
+    """A queue of entries. `bytes`: the sizes of all; `messages`: how many messages they hold."""
 
-    __slots__ = ("_flags", "_head", "_ids", "_packet_ids", "_sizes", "bytes")
+    __slots__ = ("_flags", "_head", "_ids", "_packet_ids", "_sizes", "bytes", "messages")
 
     def __init__(self) -> None:
         self._ids = array("Q")
         self._sizes = array("I")
         self._packet_ids = array("H")
-        self._flags = array("B")
+        self._flags = array("H")
         self._head = 0
         self.bytes = 0
+        self.messages = 0
 
     def __len__(self) -> int:
         return len(self._ids) - self._head
@@ -49,6 +52,7 @@ class Backlog:
         self._packet_ids.append(entry.packet_id)
         self._flags.append(entry.flags)
         self.bytes += entry.size
+        self.messages += count_of(entry.flags)
 
     def first(self) -> Entry:
         """The one that has waited longest."""
@@ -58,6 +62,7 @@ class Backlog:
         """Take out the one at `index`, counted from the front."""
         entry = self._at(self._head + index)
         self.bytes -= entry.size
+        self.messages -= count_of(entry.flags)
         if index:
             for column in self._columns():
                 del column[self._head + index]
@@ -85,7 +90,7 @@ class Backlog:
                 fresh.append(entry)
         self._ids, self._sizes = fresh._ids, fresh._sizes
         self._packet_ids, self._flags = fresh._packet_ids, fresh._flags
-        self._head, self.bytes = 0, fresh.bytes
+        self._head, self.bytes, self.messages = 0, fresh.bytes, fresh.messages
         return gone
 
     def _at(self, index: int) -> Entry:

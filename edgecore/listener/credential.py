@@ -12,8 +12,22 @@ from edgecore.base.errors import NotAuthorizedError
 from edgecore.base.identity import Principal
 from edgecore.listener.admission import Admission
 from edgecore.mqtt.packets import Connect
+from edgecore.mqtt.reason_codes import ReasonCode
 
 Answer = Callable[[Principal | NotAuthorizedError], None]
+
+
+class NotIdentifiedError(NotAuthorizedError):
+    """A credential is nobody's. `reason_code`: what CONNACK is to say."""
+
+    def __init__(self, reason_code: ReasonCode, text: str) -> None:
+        self.reason_code = reason_code
+        super().__init__(text)
+
+
+def reason_of(error: NotAuthorizedError) -> ReasonCode:
+    """What CONNACK says of a client that was not let in."""
+    return error.reason_code if isinstance(error, NotIdentifiedError) else ReasonCode.NOT_AUTHORIZED
 
 
 class Credential(Protocol):

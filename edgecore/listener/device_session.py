@@ -155,7 +155,7 @@ class DeviceSession:
             if self._ways is not None and mqtt.state is LIVE:
                 if 0 < framer.pending <= MAX_PLAIN_PACKET:
                     data = framer.take_back() + data
-                if not framer.pending and data[0] in RUN_BYTES:
+                if not framer.pending and data and data[0] in RUN_BYTES:
                     data = self._runs(self._ways, data, now)
             if data:
                 self._packets(data, now)
@@ -215,6 +215,7 @@ class DeviceSession:
     # CONNECT --------------------------------------------------------------------------------------
 
     def _connect(self, packet: p.Connect) -> None:
+        self._traffic.connects += 1
         found = objection(packet)
         if found is not None:
             self.refuse(*found)
@@ -262,11 +263,14 @@ class DeviceSession:
             self._router.invalidate()
             self._mark()
         self._will = will_of(packet.will)
-        self._ways = Ways(self._router, self.principal, self._receiver, packet.version, self._mqtt)
+        self._ways = Ways(
+            self._router, self.principal, self._receiver, packet.version, self._mqtt, self._acknowledging
+        )
 
     def refuse(self, reason_code: ReasonCode, text: str) -> None:
         """Answer CONNECT with a failure (entering's Connection)."""
         self._refusals.note("connect", self._name(), text, self._clock.monotonic())
+        self._refusals.connects[reason_code.name.lower()] += 1
         self._mqtt.refuse(reason_code, text)
 
     def catch_up(self, early: Sequence[tuple[int, bytes]]) -> None:
@@ -416,12 +420,8 @@ class DeviceSession:
         elif mqtt.unsent > FLUSH_AT:
             self._write()
 
-    def run_room(self, run: AckedRun) -> int:
-        """How many packets of a QoS 1 run may be forwarded here now."""
-        return self._mqtt.run_room(run)
-
     def forward_acked(self, frames: bytes, run: AckedRun) -> None:
-        """Take a run of QoS 1 packets that there is room for."""
+        """Take a run of QoS 1 packets as another session of the same version sent them."""
         self._mqtt.forward_acked(frames, run)
         self._mark()
 

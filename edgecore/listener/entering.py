@@ -13,7 +13,7 @@ from typing import Protocol
 from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.errors import NotAuthorizedError, RefusedError
 from edgecore.base.identity import Principal
-from edgecore.listener.credential import Credential
+from edgecore.listener.credential import Credential, reason_of
 from edgecore.listener.door import Door
 from edgecore.mqtt.packets import Connect
 from edgecore.mqtt.reason_codes import ReasonCode
@@ -88,7 +88,7 @@ class Entering:
             self._check_will(packet, found)
             commits = self._connection.come_in(packet, found)
         except NotAuthorizedError as error:
-            self._refuse(ReasonCode.NOT_AUTHORIZED, str(error))
+            self._refuse(reason_of(error), str(error))
         except RefusedError as error:
             self._refuse(ReasonCode.QUOTA_EXCEEDED, str(error))
         else:

@@ -23,13 +23,14 @@ from edgecore.base.errors import RefusedError, StoreError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.identity import Principal
 from edgecore.listener.backlog import Entry
+from edgecore.listener.bodies import is_row
 from edgecore.listener.crowd import Crowd
 from edgecore.listener.orphan_wills import WILL_GRACE, OrphanWills
 from edgecore.listener.pool import Pool
-from edgecore.listener.reassigning import Reassigning
+from edgecore.listener.reassigning import Reassigning, inherited
 from edgecore.listener.records import SessionRecord, WillRecord, decode_session
 from edgecore.listener.settings import MAX_IN_FLIGHT, ListenerSettings
-from edgecore.listener.stored_outbound import Bounds, inherited, is_message
+from edgecore.listener.shelf import Bounds
 from edgecore.listener.stored_session import Connection, StoredSession
 from edgecore.mqtt.inbound import Inbound
 from edgecore.router import Router
@@ -76,6 +77,7 @@ class KeptSessions:
         self._born = clock.monotonic()
         self._age_noted = 0.0
         self._lost: Counter[str] = Counter()
+        self._expired = 0
 
     async def open(self) -> None:
         """Take over what an earlier run left. Raises StoreError. Once, when the router has its routes."""
@@ -118,7 +120,8 @@ class KeptSessions:
         session.inbound.reconnect()
         try:
             # Also where nothing is new: all commits that are under way for this session come before this one.
-            commits.append(self.save(session))
+            # And also on a full disk: whoever comes for the messages that fill it must get them.
+            commits.append(self._renew(session) if present and will is None else self.save(session))
         except RefusedError:
             self.end(session, expiry if present else 0, lost=False)
             raise
@@ -159,6 +162,10 @@ class KeptSessions:
     def save(self, session: StoredSession) -> Commit:
         """Let the disk know what the session is now."""
         return self._store.save(session.key, session.record())
+
+    def _renew(self, session: StoredSession) -> Commit:
+        """The same where its record has not grown: this needs no room on the disk."""
+        return self._store.renew(session.key, session.record())
 
     def _tell(self, session: StoredSession) -> None:
         """Let the disk know what the session is now; if it takes nothing now, at a later sweep."""
@@ -205,6 +212,7 @@ class KeptSessions:
         for session in list(self._sessions.values()):
             if session.expires_at is not None and now >= session.expires_at:
                 _log.info("session expired device=%s client_id=%r", session.principal.id, session.client_id)
+                self._expired += 1
                 self.discard(session)
             elif self._publish_due_will(session, now) or session.key in self._untold:
                 self._tell(session)
@@ -246,7 +254,9 @@ class KeptSessions:
         return {
             "sessions": len(sessions),
             "away": sum(each.connection is None for each in sessions),
+            "expired": self._expired,
             "queued": sum(each.outbound.queued for each in sessions),
+            "in_flight": sum(each.outbound.in_flight for each in sessions),
             "bytes": self._pool.bytes,
             "dropped": dict(lost),
         }
@@ -302,7 +312,7 @@ class KeptSessions:
         nobodys, for_others = list(loaded.messages.unusable), []
         for row in loaded.messages:
             session = by_key.get(row.session)
-            if session is not None and is_message(row):
+            if session is not None and is_row(row.packet_id, row.flags):
                 record = records[row.session]
                 # While it was connected anything may have been sent; the disk does not know of each.
                 session.outbound.restore(row, sent=record.ended is None or row.id <= record.sent_to)

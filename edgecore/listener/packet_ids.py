@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 MAX_PACKET_ID: Final = 0xFFFF
+# Gaps between taken identifiers that a run is tried in before its messages go one by one.
+_GAPS: Final = 4
 
 
 class PacketIds:
@@ -33,6 +35,21 @@ class PacketIds:
         self._free -= 1
         self._last = self._last % MAX_PACKET_ID + 1
         return self._last
+
+    def next_run(self, number: int) -> int:
+        """The first of `number` identifiers in a row, or 0 when no such row is near."""
+        for _ in range(_GAPS):
+            if self._last + number > MAX_PACKET_ID:
+                self._last, self._free = 0, 0  # no run goes round
+            if not self._free:
+                self._look_ahead()
+            if self._free >= number and self._last + number <= MAX_PACKET_ID:
+                first = self._last + 1
+                self._last += number
+                self._free -= number
+                return first
+            self._last, self._free = self._last + self._free, 0
+        return 0
 
     def _look_ahead(self) -> None:
         """Step over the taken ones that follow, and count the free ones from there on."""

@@ -1,62 +1,71 @@
-"""The core's own certificate authority: the one file that makes and reads certificates (cryptography).
+"""The core's own certificate authority, and its change: which files there are, and who signs what.
 
-It writes ca.key, ca.pem, server.key and server.pem under one folder and hands out device certificates.
-It must not know who holds a certificate (registry.py) nor how TLS is spoken (tls.py).
+Under one folder: ca.pem (what devices must trust), ca.key, server.pem, server.key; next-ca.key only while
+the authority changes. It must not know who holds a certificate (registry.py) nor how TLS is spoken (tls.py).
 
 Certificates of the CA and of devices run from 1970 to 9999 and end by revocation: a Pi without a clock,
 or offline for years, locks nobody out. The server's is short-lived at its end only, and is remade in time.
+
+A change goes through two writes, each of them whole or not at all (docs/decisions/0008):
+
+| | ca.key | next-ca.key | ca.pem | signs the server's | signs devices' |
+|---|---|---|---|---|---|
+| before, after | of A | | A | A | A |
+| under way | of A | of B | A, B | A | B |
+| finishing was cut | of B | | A, B | is completed by the next start | |
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
-import os
-import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from edgecore.base.errors import CertificateError
 from edgecore.base.interfaces import IssuedCertificate
-from edgecore.listener.registry import check_name
+from edgecore.listener.device_records import CertificateFacts, check_name
+from edgecore.listener.foreign import device_certificate, facts_of, public_key_of
+from edgecore.listener.pem_files import (
+    create_key,
+    held,
+    key_pem,
+    load_certificates,
+    load_key,
+    move,
+    pem_of,
+    write_atomically,
+)
+from edgecore.listener.signer import NEVER, Signer, belong_together, new_authority
+from edgecore.listener.tls import check_trustable
 
 _log = logging.getLogger(__name__)
 
-_BEGIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# RFC 5280, 4.1.2.5: "no well-defined expiration date" is written as this moment.
-_NEVER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 # CA/Browser Forum's and Apple's longest life of a server certificate from a private CA: 825 days.
 SERVER_LIFE: Final = timedelta(days=825)
 # A clock that is older than this code is wrong; a certificate dated by it would end in the past.
 _CODE_DATE: Final = datetime(2026, 8, 1, tzinfo=UTC)
-# The largest sensible request, RSA 4096 with a few attributes, is 2 KB of PEM.
-MAX_CSR_BYTES: Final = 16 * 1024
-# A certificate of ours is under 1 KB, an RSA 4096 one with a long SAN a few.
-_MAX_FILE_BYTES: Final = 64 * 1024
-# X.520 upper bound of a common name. Our names may have 128 letters; the registry knows them in full.
-_MAX_COMMON_NAME: Final = 64
-# NIST SP 800-131A: shorter RSA keys are disallowed.
-_MIN_RSA_BITS: Final = 2048
+# A century: who means longer means without an end, and says nothing.
+MAX_DAYS: Final = 36_500
 ALWAYS_NAMES: Final = ("localhost", "127.0.0.1", "::1")
-
-PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 
 class CertificateAuthority:
-    """Signs the certificates of this core's devices and of its server."""
+    """Signs the certificates of this core's devices and of its server.
 
-    def __init__(self, folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    Its files may be changed from several threads and processes at once; each change holds the folder.
+    """
+
+    def __init__(self, folder: Path, signers: tuple[Signer, ...]) -> None:
         self._folder = folder
-        self._certificate = certificate
-        self._key = key
+        self._signers = signers  # one, or two while the authority changes: the old and the new
 
     @classmethod
     def load_or_create(cls, folder: Path) -> CertificateAuthority:
@@ -66,44 +75,89 @@ class CertificateAuthority:
         certificate is there.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        certificate_path, key_path = folder / "ca.pem", folder / "ca.key"
-        if certificate_path.exists() and not key_path.exists():
-            raise CertificateError(
-                f"found {certificate_path} without {key_path}: restore the key from a backup, or remove "
-                "ca.pem to start a new authority (every device then needs a new certificate)"
-            )
-        key = _load_key(key_path) if key_path.exists() else _create_key(key_path)
-        if not certificate_path.exists():
-            write_atomically(certificate_path, _pem(_ca_certificate(key)), 0o644)
-        certificate = _load_certificate(certificate_path)
-        if not _belong_together(certificate, key):
-            raise CertificateError(
-                f"{certificate_path} and {key_path} do not belong together: restore the pair from one backup"
-            )
-        return cls(folder, certificate, key)
+        with held(folder):
+            return cls(folder, _load(folder))
 
     @property
     def certificate(self) -> bytes:
-        """The CA's certificate, PEM: what devices trust."""
-        return _pem(self._certificate)
+        """What devices must trust, PEM: the CA's certificate, and the new one's while it changes."""
+        return pem_of(*(each.certificate for each in self._signers))
 
-    def issue_device(self, name: str, csr: bytes = b"") -> IssuedCertificate:
+    @property
+    def authority(self) -> str:
+        """The key id of the authority that signs devices."""
+        return self._signers[-1].id
+
+    @property
+    def rotating(self) -> bool:
+        """Whether the authority is being changed."""
+        return len(self._signers) > 1
+
+    def issue_device(
+        self, name: str, csr: bytes = b"", days: int = 0, now: float | None = None
+    ) -> IssuedCertificate:
         """A certificate for device `name`: for a new key, or for the public key of `csr` (PEM).
 
         Of a signing request only the public key is taken, after its signature was verified; names and
-        extensions that it asks for are ignored. Raises CertificateError.
+        extensions that it asks for are ignored. It ends `days` after wall time `now` (epoch seconds), or
+        never. Raises CertificateError.
         """
         check_name(name)
+        expires = _end(days, _moment(now))
+        signers = self._signers
         key = None if csr else ec.generate_private_key(ec.SECP256R1())
-        public = key.public_key() if key else _public_key_of(csr)
-        certificate = self._sign(
-            public,
-            name,
-            _NEVER,
-            ExtendedKeyUsageOID.CLIENT_AUTH,
-            [x509.UniformResourceIdentifier(f"urn:edgecore:device:{name}")],
-        )
-        return IssuedCertificate(name, _pem(certificate), _key_pem(key) if key else b"", self.certificate)
+        certificate = signers[-1].device(key.public_key() if key else public_key_of(csr), name, expires)
+        ca = pem_of(*(each.certificate for each in signers))
+        fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+        return IssuedCertificate(name, pem_of(certificate), key_pem(key) if key else b"", ca, fingerprint)
+
+    def examine(self, pem: bytes) -> CertificateFacts:
+        """What an existing certificate says, when a device may use it. Raises CertificateError."""
+        certificate = device_certificate(pem)
+        signers = (each.id for each in self._signers if each.has_signed(certificate))
+        facts = facts_of(certificate, next(signers, ""))
+        if not facts.authority:
+            check_trustable(facts.pem)
+        return facts
+
+    # The change of the authority ------------------------------------------------------------------
+
+    def start_rotation(self) -> None:
+        """Make a new authority beside the present one. Raises CertificateError when one is made already."""
+        with self._changing():
+            if self.rotating:
+                raise CertificateError("the authority is being changed already: finish that first")
+            new = new_authority(create_key(self._folder / "next-ca.key"))
+            signers = (*self._signers, new)
+            _write_bundle(self._folder, signers)
+            self._signers = signers
+        _log.info("new authority signs devices from now on authority=%s", new.id)
+
+    def finish_rotation(self) -> None:
+        """Let the new authority take the old one's place; the old key is gone for good.
+
+        What an error has left half done is done by the next call, or the next start. Raises CertificateError.
+        """
+        with self._changing():
+            signers, next_path = self._signers[-1:], self._folder / "next-ca.key"
+            if next_path.exists():
+                move(next_path, self._folder / "ca.key")
+            _write_bundle(self._folder, signers)
+            self._signers = signers
+        _log.info("the old authority has ended authority=%s", signers[0].id)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            with held(self._folder):
+                yield
+        except OSError as error:
+            raise CertificateError(
+                f"{self._folder} cannot be written: {error.strerror or error}. "
+                "Nothing is lost: mend that and repeat the command"
+            ) from error
+
+    # The server's certificate ---------------------------------------------------------------------
 
     def ensure_server_certificate(
         self, names: Iterable[str] = (), now: float | None = None
@@ -114,134 +168,114 @@ class CertificateAuthority:
         missing, damaged, not ours, lacks a name, or when a third of its life is left at wall time `now`
         (epoch seconds). Raises CertificateError when a name is neither a DNS name nor an address.
         """
-        certificate_path, key_path = self._folder / "server.pem", self._folder / "server.key"
-        wanted = _general_names(names)
-        today = datetime.now(UTC) if now is None else datetime.fromtimestamp(now, UTC)
-        why = self._why_remake(certificate_path, key_path, wanted, today)
-        if why:
-            _log.info("new server certificate reason=%r", why)
-            key = _create_key(key_path)
-            expires = max(today, _CODE_DATE) + SERVER_LIFE
-            usage = ExtendedKeyUsageOID.SERVER_AUTH
-            certificate = self._sign(key.public_key(), "edgecore", expires, usage, wanted)
-            write_atomically(certificate_path, _pem(certificate) + self.certificate, 0o644)
-        return certificate_path, key_path
+        self.renew_server_certificate(names, now)
+        return self._server_files
 
     def renew_server_certificate(self, names: Iterable[str] = (), now: float | None = None) -> bool:
         """As `ensure_server_certificate`; whether the file is another one now. Raises as that does."""
-        path = self._folder / "server.pem"
-        before = path.read_bytes() if path.exists() else b""
-        self.ensure_server_certificate(names, now)
-        return path.read_bytes() != before
+        wanted = _general_names(names)
+        with held(self._folder):
+            why = self._why_remake(wanted, _moment(now))
+            if why:
+                _log.info("new server certificate reason=%r", why)
+                self._make_server_certificate(wanted, _moment(now))
+        return bool(why)
 
-    def _why_remake(
-        self, certificate_path: Path, key_path: Path, wanted: list[x509.GeneralName], today: datetime
-    ) -> str:
+    @property
+    def _server_files(self) -> tuple[Path, Path]:
+        return self._folder / "server.pem", self._folder / "server.key"
+
+    def _make_server_certificate(self, wanted: list[x509.GeneralName], today: datetime) -> None:
+        certificate_path, key_path = self._server_files
+        signer, key = self._signers[0], create_key(key_path)
+        certificate = signer.server(key.public_key(), wanted, max(today, _CODE_DATE) + SERVER_LIFE)
+        write_atomically(certificate_path, pem_of(certificate, signer.certificate), 0o644)
+
+    def _why_remake(self, wanted: list[x509.GeneralName], today: datetime) -> str:
         """Why the server's certificate cannot be used any longer; "" when it can."""
+        certificate_path, key_path = self._server_files
         if not (certificate_path.exists() and key_path.exists()):
             return "there is none"
         try:
-            certificate, key = _load_certificate(certificate_path), _load_key(key_path)
-            certificate.verify_directly_issued_by(self._certificate)
+            certificate, key = load_certificates(certificate_path)[0], load_key(key_path)
             named = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-        except (CertificateError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+        except (CertificateError, ValueError, x509.ExtensionNotFound) as error:
             return f"the present one cannot be used ({type(error).__name__}: {error})"
-        if not _belong_together(certificate, key):
-            return "the present one has another key"
-        if not named.issuperset(wanted):
-            return "this machine has a name or address that the present one lacks"
-        if certificate.not_valid_after_utc - today < SERVER_LIFE / 3:
-            return "two thirds of the present one's life are over"
-        return ""
-
-    def _sign(
-        self,
-        public: PublicKey,
-        common_name: str,
-        expires: datetime,
-        usage: x509.ObjectIdentifier,
-        names: list[x509.GeneralName],
-    ) -> x509.Certificate:
-        """A leaf certificate with the extensions that OpenSSL's strict check wants (RFC 5280, 4.2)."""
-        issuer_key_id = self._certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_key_id)
-        return (
-            _builder(_name(common_name), self._certificate.subject, public, expires)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(digital_signature=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(authority, critical=False)
-            .sign(self._key, hashes.SHA256())
+        reasons = (
+            (not self._signers[0].has_signed(certificate), "the present one is not of this authority"),
+            (not belong_together(certificate, key), "the present one has another key"),
+            (not named.issuperset(wanted), "this machine has a name or address that the present one lacks"),
+            (
+                certificate.not_valid_after_utc - today < SERVER_LIFE / 3,
+                "two thirds of the present one's life are over",
+            ),
         )
+        return next((why for found, why in reasons if found), "")
 
 
-def write_atomically(path: Path, content: bytes, mode: int) -> None:
-    """Put `content` at `path` so that a power cut leaves the old file or the new one, never a part.
-
-    The file never exists with wider permissions than `mode`.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _ca_certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    """The self-signed certificate of `key`. Its name follows from the key: a lost ca.pem can be remade."""
-    key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    name = _name(f"edgecore CA {key_id.digest.hex()[:12]}")
-    return (
-        _builder(name, name, key.public_key(), _NEVER)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(sign_certificates=True), critical=True)
-        .sign(key, hashes.SHA256())
+def _load(folder: Path) -> tuple[Signer, ...]:
+    """The authority of `folder`, or the two of them, as a crash at any step has left them."""
+    bundle, key_path, next_path = folder / "ca.pem", folder / "ca.key", folder / "next-ca.key"
+    if not bundle.exists():
+        return _made(folder)
+    if not key_path.exists():
+        raise CertificateError(
+            f"found {bundle} without {key_path}: restore the key from a backup, or remove "
+            "ca.pem to start a new authority (every device then needs a new certificate)"
+        )
+    certificates, key = load_certificates(bundle), load_key(key_path)
+    present, coming = certificates[0], certificates[1:]
+    if not coming and belong_together(present, key):
+        return (Signer(present, key),)
+    if len(coming) == 1 and belong_together(coming[0], key):
+        signers = (Signer(coming[0], key),)
+        _log.warning("the change of the authority was cut at its end and is completed")
+        _write_bundle(folder, signers)
+        return signers
+    if len(coming) == 1 and belong_together(present, key):
+        if not next_path.exists():
+            raise CertificateError(
+                f"found two authorities in {bundle} without {next_path}: restore the key from a backup"
+            )
+        next_key = load_key(next_path)
+        if belong_together(coming[0], next_key):
+            return Signer(present, key), Signer(coming[0], next_key)
+    raise CertificateError(
+        f"{bundle} and the keys beside it do not belong together: restore them from one backup"
     )
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public: PublicKey, expires: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_BEGIN)
-        .not_valid_after(expires)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-    )
+def _made(folder: Path) -> tuple[Signer, ...]:
+    """A new authority; or the certificates of the keys that are there, when ca.pem was lost."""
+    key_path, next_path = folder / "ca.key", folder / "next-ca.key"
+    keys = [load_key(key_path) if key_path.exists() else create_key(key_path)]
+    if next_path.exists():
+        keys.append(load_key(next_path))
+    signers = tuple(new_authority(key) for key in keys)
+    _write_bundle(folder, signers)
+    return signers
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:_MAX_COMMON_NAME])])
+def _write_bundle(folder: Path, signers: tuple[Signer, ...]) -> None:
+    write_atomically(folder / "ca.pem", pem_of(*(each.certificate for each in signers)), 0o644)
 
 
-def _key_usage(*, digital_signature: bool = False, sign_certificates: bool = False) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=sign_certificates,
-        crl_sign=sign_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
+def _moment(now: float | None) -> datetime:
+    return datetime.now(UTC) if now is None else datetime.fromtimestamp(now, UTC)
+
+
+def _end(days: int, today: datetime) -> datetime:
+    """When a certificate that is to live for `days` ends."""
+    if not days:
+        return NEVER
+    if not 0 < days <= MAX_DAYS:
+        raise CertificateError(f"found a life of {days} days, expected 1 to {MAX_DAYS}, or none for no end")
+    if today < _CODE_DATE:
+        raise CertificateError(
+            f"this machine's clock says {today:%Y-%m-%d}, which is before edgecore was made: "
+            "set it, or ask for a certificate without an end"
+        )
+    return today + timedelta(days=days)
 
 
 def _general_names(names: Iterable[str]) -> list[x509.GeneralName]:
@@ -255,89 +289,8 @@ def _general_name(name: str) -> x509.GeneralName:
     except ValueError:
         pass
     try:
+        if "*" in name:
+            raise CertificateError(f"found server name {name!r}, expected one without a wildcard")
         return x509.DNSName(name.lower())
     except ValueError as error:
         raise CertificateError(f"found server name {name!r}, expected a DNS name or an IP address") from error
-
-
-def _public_key_of(csr: bytes) -> PublicKey:
-    if len(csr) > MAX_CSR_BYTES:
-        raise CertificateError(
-            f"found a signing request of {len(csr)} bytes, expected at most {MAX_CSR_BYTES}"
-        )
-    try:
-        request = x509.load_pem_x509_csr(csr)
-        public = request.public_key()
-        signed = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CertificateError(
-            f"found a signing request that cannot be read ({error}), expected PEM: "
-            "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout K -subj /CN=x"
-        ) from error
-    if not signed:
-        raise CertificateError("the signing request's signature does not fit its public key: make a new one")
-    return _acceptable(public)
-
-
-def _acceptable(public: object) -> PublicKey:
-    if isinstance(public, ec.EllipticCurvePublicKey) and isinstance(
-        public.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1
-    ):
-        return public
-    if isinstance(public, rsa.RSAPublicKey) and public.key_size >= _MIN_RSA_BITS:
-        return public
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        return public
-    raise CertificateError(
-        f"found a {type(public).__name__.strip('_')} in the signing request, "
-        f"expected EC P-256, P-384 or P-521, Ed25519, or RSA of {_MIN_RSA_BITS} bits or more"
-    )
-
-
-def _create_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    key = ec.generate_private_key(ec.SECP256R1())
-    write_atomically(path, _key_pem(key), 0o600)
-    return key
-
-
-def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    content = _read(path)
-    if path.stat().st_mode & 0o077:
-        _log.warning("private key could be read by others, mode is now 0600 path=%s", path)
-        path.chmod(0o600)
-    try:
-        key = serialization.load_pem_private_key(content, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CertificateError(f"{path} is not a private key in PEM: restore it from a backup") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise CertificateError(f"found another kind of key in {path}, expected an elliptic curve key")
-    return key
-
-
-def _load_certificate(path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(_read(path))
-    except ValueError as error:
-        raise CertificateError(f"{path} is not a certificate in PEM: restore it from a backup") from error
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(_MAX_FILE_BYTES + 1)
-    if len(content) > _MAX_FILE_BYTES:
-        raise CertificateError(f"{path} has more than {_MAX_FILE_BYTES} bytes: that is no certificate or key")
-    return content
-
-
-def _belong_together(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:
-    return certificate.public_key() == key.public_key()
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )

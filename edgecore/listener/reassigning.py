@@ -14,11 +14,13 @@ from typing import Final
 from edgecore.base.clock import Clock
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.listener.backlog import Entry
+from edgecore.listener.bodies import QOS, SHARED, is_row
 from edgecore.listener.pool import Pool
 from edgecore.listener.records import read_message
-from edgecore.listener.stored_outbound import EXPIRED, UNREADABLE, Body
+from edgecore.listener.shelf import Row
+from edgecore.listener.stored_outbound import EXPIRED, ROW_OVERHEAD, UNREADABLE
 from edgecore.router import Router
-from edgecore.store import SessionStore
+from edgecore.store import SessionStore, StoredRow
 
 # Read at a time: what a turn of the loop may take for it, and memory.
 PAGE: Final = 64
@@ -56,7 +58,7 @@ class Reassigning:
             page = [self._waiting.popleft() for _ in range(min(PAGE, len(self._waiting)))]
             self._store.fetch([entry.id for entry in page], partial(self._read, page))
 
-    def _read(self, page: list[Entry], answer: Sequence[Body] | Exception) -> None:
+    def _read(self, page: list[Entry], answer: Sequence[Row] | Exception) -> None:
         self._reading = False
         if isinstance(answer, Exception):
             self._waiting.extendleft(reversed(page))  # at the next sweep
@@ -69,7 +71,7 @@ class Reassigning:
             self._forget(given)
             self.go_on()
 
-    def _give(self, entry: Entry, body: Body | None) -> bool:
+    def _give(self, entry: Entry, body: Row | None) -> bool:
         """Whether it is dealt with: another member has it, or nobody can have it."""
         self._pool.bytes -= entry.size  # before another one makes room for it
         reason = self._give_to_another(entry, body)
@@ -80,7 +82,7 @@ class Reassigning:
             self.lost[reason] += 1
         return True
 
-    def _give_to_another(self, entry: Entry, body: Body | None) -> str:
+    def _give_to_another(self, entry: Entry, body: Row | None) -> str:
         """Why nobody has it, or ""."""
         if body is None:
             return UNREADABLE
@@ -90,7 +92,7 @@ class Reassigning:
             return UNREADABLE
         if message.expired(self._clock.now()):
             return EXPIRED
-        receipt = self._router.reassign(share, message, entry.flags & 3)
+        receipt = self._router.reassign(share, message, entry.flags & QOS)
         if receipt.refused:
             return _REFUSED
         return "" if receipt.receivers else NO_MEMBER
@@ -108,3 +110,10 @@ class Reassigning:
         if error is not None:  # who was given them does not have them either
             self._pool.bytes += sum(entry.size for entry in given)
             self._waiting.extend(given)
+
+
+def inherited(row: StoredRow) -> Entry | None:
+    """What a row is whose session is no more: a message for another member of a share, or nothing."""
+    if not is_row(row.packet_id, row.flags) or row.released or not row.flags & SHARED:
+        return None
+    return Entry(row.id, row.size + ROW_OVERHEAD, row.packet_id, row.flags)

@@ -19,13 +19,17 @@ MAX_REMEMBERED: Final = 1000
 
 
 class Refusals:
-    """Counts by reason, and the memory of what was logged."""
+    """Counts by kind, and the memory of what was logged.
 
-    __slots__ = ("_logged", "counts")
+    `connects`: the CONNECTs that were answered with a failure, by its name in the standard.
+    """
+
+    __slots__ = ("_logged", "connects", "counts")
 
     def __init__(self) -> None:
         self._logged: dict[tuple[str, str, str], float] = {}
         self.counts: Counter[str] = Counter()
+        self.connects: Counter[str] = Counter()
 
     def note(self, kind: str, peer: str, reason: str, now: float, *, each: bool = False) -> None:
         """Count a refusal of `kind` and log it, unless it was lately. `now`: monotonic seconds.

@@ -1,13 +1,16 @@
-"""The listener's life: the socket, the sweep of what has taken too long, the end of all sessions."""
+"""The listener's life: the sockets, the sweep of what has taken too long, the end of all sessions."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import os
+import secrets
 import socket
-import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final
 
 from edgecore.base.clock import Clock
@@ -15,16 +18,16 @@ from edgecore.base.errors import CertificateError, UnavailableError
 from edgecore.base.group import DeviceSpec
 from edgecore.base.interfaces import Ready
 from edgecore.listener.admission import Admission, CertificateBook
-from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.crowd import Crowd
-from edgecore.listener.device_session import DeviceSession
 from edgecore.listener.door import Door
+from edgecore.listener.entrances import Entrance, entrances
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
-from edgecore.listener.tls import TlsFiles, server_context
+from edgecore.listener.tls import TlsFiles
 from edgecore.listener.transport import Connection
 from edgecore.listener.turn import Turn
+from edgecore.listener.verifier import PasswordBook, Verifier
 from edgecore.router import Router
 
 _log = logging.getLogger(__name__)
@@ -40,12 +43,15 @@ DRAIN: Final = 0.5
 # for that, and for an address that the machine was given meanwhile.
 RENEWAL: Final = 3600.0
 
+# Passwords that are checked at a time, at 16 MB and one processor each: messages must flow meanwhile.
+CHECKS_AT_ONCE: Final = max(1, min(2, (os.cpu_count() or 1) // 2))
+
 # Remakes the server's certificate when it must be, and says whether it did. Raises CertificateError, OSError.
 Renew = Callable[[], bool]
 
 
 class ListenerService:
-    """MQTT over mutually authenticated TLS, for client devices."""
+    """MQTT over TLS, for client devices: plain and over WebSocket, each on a port of its own."""
 
     def __init__(
         self,
@@ -57,33 +63,44 @@ class ListenerService:
         clock: Clock,
         renew: Renew = lambda: False,
         sessions: Sessions | None = None,
+        passwords: PasswordBook | None = None,
     ) -> None:
         self._settings = settings
         self._router = bus
         self._admission = Admission(registry, admits)
         self._tls = tls
         self._renew = renew
+        self._passwords = passwords
+        self._verifier: Verifier | None = None
         self._stale = False
-        self._context: ssl.SSLContext | None = None
+        self._entrances: list[Entrance] = []
         self._clock = clock
         self._refusals = Refusals()
         self._sessions = Sessions() if sessions is None else sessions
         self._connections: set[Connection] = set()
         self._addresses = Crowd()
-        self.port = 0
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that it listens on, by the names that ports.json has; none while it does not run."""
+        return {each.name: each.port for each in self._entrances}
+
+    @property
+    def port(self) -> int:
+        """That of MQTT over TLS, 0 while it does not run."""
+        return self.ports.get("mqtt", 0)
 
     async def run(self, ready: Ready) -> None:
         """Serve until cancelled. Raises CertificateError, UnavailableError when the port is taken."""
-        self._context = server_context(self._tls)
         renewal = asyncio.get_running_loop().time() + RENEWAL
         async with self._listening():
-            _log.info("MQTT over TLS on %s:%d", self._settings.host or "*", self.port)
             ready()
             while True:
                 await asyncio.sleep(SWEEP)
                 self._sweep()
                 if asyncio.get_running_loop().time() >= renewal:
                     await self._look_at_certificate()
+                    self.recheck()  # the end of a device's certificate may have come
                     renewal = asyncio.get_running_loop().time() + RENEWAL
 
     def reload(self) -> None:
@@ -91,10 +108,20 @@ class ListenerService:
 
         Raises CertificateError when they cannot be used; the ones in use then stay in use.
         """
-        self._context = server_context(self._tls)
+        contexts = [each.make_context() for each in self._entrances]
+        for each, context in zip(self._entrances, contexts, strict=True):
+            each.context = context
+
+    async def trust_changed(self) -> None:
+        """Go by the CA and the anchors as they are now; the server's certificate is remade if it must be.
+
+        Drops nobody. What fails is logged and tried again with the next look at the server's certificate.
+        """
+        self._stale = True
+        await self._look_at_certificate()
 
     def recheck(self) -> None:
-        """End the sessions of devices that were revoked or have left the group, now."""
+        """End the sessions of devices that were revoked, whose time is over, or who left the group, now."""
         for connection in list(self._connections):
             if connection.session is not None and connection.session.live:
                 connection.session.recheck()
@@ -106,10 +133,14 @@ class ListenerService:
         return {
             "host": self._settings.host,
             "port": self.port,
+            "other_ports": ", ".join(f"{each.name} {each.port}" for each in self._entrances[1:]),
             "connections": len(self._connections),
+            "connections_by_port": self._by_port(),
             "sessions": len(self._sessions),
             "takeovers": self._sessions.takeovers,
+            "passwords_waiting": self._verifier.waiting if self._verifier is not None else 0,
             "refused": dict(self._refusals.counts),
+            "refused_connects": dict(self._refusals.connects),
             "connected": len(live),
             "most_connected": traffic.most_connected,
             "dropped": traffic.dropped + sum(session.dropped for session in live),
@@ -121,42 +152,49 @@ class ListenerService:
             "kept": self._sessions.kept.status() if self._sessions.kept is not None else {},
         }
 
+    def _by_port(self) -> dict[str, int]:
+        """How many connections are open on each port, by its name."""
+        open_ = Counter(each.entrance for each in self._connections)
+        return {each.name: open_[each.name] for each in self._entrances}
+
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         turn = Turn(loop.call_soon)
         door = Door(self._settings, self._router, self._sessions, self._refusals, turn, self._clock)
-
-        def make_session(connection: Connection, fingerprint: str, peer: str) -> DeviceSession:
-            return DeviceSession(connection, CertificateCredential(self._admission, fingerprint), peer, door)
-
-        def make_connection() -> Connection:
-            # Read at each connection: `reload` puts another one here.
-            assert self._context is not None
-            return Connection(
-                self._context,
-                self._settings,
-                self._connections,
-                self._refusals,
-                make_session,
-                loop,
-                self._addresses,
-            )
-
-        server = await self._open(loop, make_connection)
-        try:
+        if self._passwords is not None:
+            run, secret = partial(_in_thread, loop), secrets.token_bytes(32)
+            self._verifier = Verifier(self._passwords, run, CHECKS_AT_ONCE, loop.time, secret)
+        found = entrances(door, self._admission, self._tls, self._verifier)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._drain)
+            for each in found:
+                server = await self._open(loop, each)
+                stack.callback(server.close)
+                _log.info("%s on %s:%d", each.title, self._settings.host or "*", each.port)
+            self._entrances = found
+            stack.callback(self._entrances.clear)
             yield
-        finally:
-            server.close()
-            await self._drain()
-            self.port = 0
 
-    async def _open(
-        self, loop: asyncio.AbstractEventLoop, make_connection: Callable[[], Connection]
-    ) -> asyncio.Server:
-        listening = _listening_socket(self._settings.host, self._settings.port)
-        self.port = int(listening.getsockname()[1])
-        return await loop.create_server(make_connection, sock=listening, backlog=BACKLOG)
+    async def _open(self, loop: asyncio.AbstractEventLoop, entrance: Entrance) -> asyncio.Server:
+        listening = _listening_socket(self._settings.host, entrance)
+        entrance.port = int(listening.getsockname()[1])
+        make = partial(self._connection, loop, entrance)
+        return await loop.create_server(make, sock=listening, backlog=BACKLOG)
+
+    def _connection(self, loop: asyncio.AbstractEventLoop, entrance: Entrance) -> Connection:
+        self._sessions.traffic.sockets += 1
+        # The context is read at each connection: `reload` puts another one there.
+        return Connection(
+            entrance.context,
+            self._settings,
+            self._connections,
+            self._refusals,
+            entrance.open,
+            loop,
+            self._addresses,
+            entrance.name,
+        )
 
     async def _look_at_certificate(self) -> None:
         """Renew the server's certificate when it is time. A failure leaves the present one in use."""
@@ -166,9 +204,9 @@ class ListenerService:
             if self._stale:
                 self.reload()
                 self._stale = False
-                _log.info("server certificate renewed, new handshakes use it")
+                _log.info("TLS loaded anew, new handshakes use the present certificates")
         except (CertificateError, OSError) as error:
-            _log.error("server certificate not renewed, next try in %g s reason=%r", RENEWAL, str(error))
+            _log.error("TLS not loaded anew, next try in %g s reason=%r", RENEWAL, str(error))
 
     def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -195,17 +233,31 @@ class ListenerService:
             connection.abort()
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
+def _in_thread(
+    loop: asyncio.AbstractEventLoop, work: Callable[[], bool], done: Callable[[bool | None], None]
+) -> None:
+    """Do the work in a thread of the loop, then call `done` on the loop: verifier.Run."""
+
+    def tell(future: asyncio.Future[bool]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            _log.error("password not checked reason=%r", error)
+        done(None if future.cancelled() or error is not None else future.result())
+
+    loop.run_in_executor(None, work).add_done_callback(tell)
+
+
+def _listening_socket(host: str, entrance: Entrance) -> socket.socket:
     """A socket on `host` ("" for all addresses of both families).
 
     Made here and not by the loop, which would resolve the address with four threads of its own.
     """
-    any_address = not host and socket.has_dualstack_ipv6()
+    port, any_address = entrance.port, not host and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if any_address or ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=any_address)
     except OSError as error:
         raise UnavailableError(
             f"cannot listen on {host or '*'}:{port}: {error.strerror or error}. "
-            "Stop what holds the port, or set another listener.host or listener.port"
+            f"Stop what holds the port, or set another listener.host or listener.{entrance.setting}"
         ) from error

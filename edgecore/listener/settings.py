@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,26 +10,36 @@ from edgecore.base.errors import ConfigError
 from edgecore.mqtt.acceptance import SessionLimits
 from edgecore.mqtt.runs import MAX_PLAIN_PACKET
 
+# What a browser calls the page that a script came with (RFC 6454, 6.2), always in lower case.
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/\sA-Z]+")
 # The highest max_in_flight. Beyond it a client is not slow but gone.
 MAX_IN_FLIGHT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """Address and bounds of the MQTT listener, `[listener]` in edgecore.toml.
+    """Addresses and bounds of the MQTT listeners, `[listener]` in edgecore.toml.
 
-    `host`: the address to listen on, "" for all. `port`: 0 for any free one. Times are seconds, sizes
-    bytes. `max_connections` counts those that have not finished their handshake too. One address may
-    hold half of them, so that no single machine shuts the others out and a fleet behind one address
-    still fits. One device may hold some, for a program that opens several, so that a stolen key fills
-    nothing. `max_sessions`: sessions that are kept for absent clients too, each for at most
-    `max_session_expiry` seconds, with at most `session_records` messages of `session_bytes` each and
-    `sessions_bytes` in all, on disk. `sys_interval`: seconds between the `$SYS` topics, 0 for none. The
-    rest is per session and explained in mqtt.acceptance.SessionLimits. Raises ConfigError.
+    `host`: the address to listen on, "" for all. `port`: 0 for any free one, as for the other ports.
+    `websocket`: whether MQTT over WebSocket is served too; `websocket_origins`: the web pages whose
+    scripts may use it. `passwords`: whether devices without a certificate may come with a password, on a
+    port of their own. Times are seconds, sizes bytes. `max_connections` counts those of all ports, and
+    those that have not finished their handshake too. One address may hold half of them, so that no single
+    machine shuts the others out and a fleet behind one address still fits. One device may hold some, for
+    a program that opens several, so that a stolen key fills nothing. `max_sessions`: sessions that are
+    kept for absent clients too, each for at most `max_session_expiry` seconds, with at most
+    `session_records` messages of `session_bytes` each and `sessions_bytes` in all, on disk.
+    `sys_interval`: seconds between the `$SYS` topics, 0 for none. The rest is per session and explained in
+    mqtt.acceptance.SessionLimits. Raises ConfigError.
     """
 
     host: str = ""
     port: int = 8883
+    websocket: bool = True
+    websocket_port: int = 8884
+    websocket_origins: tuple[str, ...] = ()
+    passwords: bool = False
+    password_port: int = 8885
     max_connections: int = 4096
     max_connections_per_address: int = 2048
     max_connections_per_device: int = 64
@@ -52,6 +63,12 @@ class ListenerSettings:
 
     def __post_init__(self) -> None:
         _within("port", self.port, 0, 65_535)
+        _within("websocket_port", self.websocket_port, 0, 65_535)
+        _within("password_port", self.password_port, 0, 65_535)
+        for origin in self.websocket_origins:
+            if not _ORIGIN.fullmatch(origin):
+                expected = 'the origin of a web page, such as "https://panel.example:8443", in lower case'
+                raise ConfigError("edgecore.toml", "listener.websocket_origins", repr(origin), expected)
         _within("max_connections", self.max_connections, 1, 1_000_000)
         _within("max_connections_per_address", self.max_connections_per_address, 1, 1_000_000)
         _within("max_connections_per_device", self.max_connections_per_device, 1, 1_000_000)

@@ -10,11 +10,14 @@ from typing import Protocol
 from edgecore.base.commit import Commit
 from edgecore.base.identity import Principal
 from edgecore.base.message import Message
+from edgecore.listener.bodies import Run
 from edgecore.listener.pool import Pool
 from edgecore.listener.records import VERSION, SessionRecord, WillRecord, encode_session
-from edgecore.listener.stored_outbound import Bounds, Shelf, StoredOutbound
+from edgecore.listener.shelf import Bounds, Shelf
+from edgecore.listener.stored_outbound import StoredOutbound
 from edgecore.listener.subscribing import Subscribing
 from edgecore.mqtt.inbound import Inbound
+from edgecore.mqtt.runs import AckedRun
 from edgecore.router import Router
 
 
@@ -126,6 +129,20 @@ class StoredSession:
         if connection is not None and connection.live:
             connection.deliver(message, 0, retain, identifiers)
         return None
+
+    def deliver_run(
+        self, sender: Principal, topic: str, protocol: int, run: AckedRun, frames: bytes
+    ) -> list[Commit]:
+        """Take a run of QoS 1 packets of one sender on one topic, durably. Raises RefusedError."""
+        outbound = self.outbound
+        commit = outbound.push_run(sender, topic, protocol, run, frames)
+        if commit is not None:
+            commits = [commit]
+        else:
+            body = Run(sender, topic, protocol, run, frames, 0)
+            commits = [outbound.push(body.at(index), 1, retain=False) for index in range(run.number)]
+        self._stir()
+        return commits
 
     def record(self) -> bytes:
         """What the disk must know of it."""

@@ -10,33 +10,47 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from edgecore.base.errors import CertificateError
+from edgecore.listener.anchors import Anchors
 
 # RFC 8446, 5.1: a record holds at most 2^14 bytes of plaintext; one read gives at most one record.
 MAX_RECORD: Final = 16_384
 # What a client may send before its handshake is done: a hello and a chain of certificates. OpenSSL's
 # own cap of a chain is 100 KB; device certificates are about 1 KB.
 MAX_HANDSHAKE_BYTES: Final = 64 * 1024
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h, for which Python has no name. The registry judges dates,
+# after the handshake: here a clock that says 1970 would find every certificate of AWS "not yet valid".
+_NO_CHECK_TIME: Final = ssl.VerifyFlags(0x20_0000)
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files: who is trusted to sign devices, and the server's own certificate and key."""
+    """PEM files: who is trusted to sign devices, and the server's own certificate and key.
+
+    `anchors`: the certificates that are trusted by themselves, besides.
+    """
 
     ca: Path
     certificate: Path
     key: Path
+    anchors: Anchors = field(default_factory=Anchors)
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """TLS 1.2 and newer; a client certificate signed by our CA is required. Raises CertificateError."""
+    """TLS 1.2 and 1.3; a client certificate is required, signed by our CA or an anchor itself.
+
+    Who holds it, and whether it has ended, the registry says. Raises CertificateError.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
+    # Partial chain: a certificate may be trusted without its issuer.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     # No resumption: a ticket would outlive the revocation of the certificate that it was given for.
     context.options |= ssl.OP_NO_TICKET
@@ -49,7 +63,16 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
             f"cannot use {files.certificate}, {files.key} and {files.ca}: {error}. "
             "They are made by `edgecore init`; remove the server's pair to have it made anew"
         ) from error
+    files.anchors.load_into(context)
     return context
+
+
+def check_trustable(pem: str) -> None:
+    """Raise CertificateError when TLS cannot take the certificate as an anchor."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise CertificateError(f"found a certificate that TLS cannot use ({error})") from error
 
 
 def fingerprint_of(certificate: bytes) -> str:

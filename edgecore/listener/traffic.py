@@ -40,7 +40,8 @@ class Traffic:
     """Totals since this door opened. Bytes are those of MQTT, inside TLS.
 
     `received` and `sent` count packets of every type, `publishes_*` the PUBLISH packets among them;
-    sent is what was handed to a connection. `dropped`: messages that sessions now over did not get.
+    sent is what was handed to a connection. `sockets`: connections that came, also those that were turned
+    away at once; `connects`: CONNECT packets. `dropped`: messages that sessions now over did not get.
     `acknowledged`: from the decoding of a QoS 1 or 2 PUBLISH that has to wait for a commit to the moment
     its PUBACK or PUBREC is made; at most one per device is timed at a time, the others are not sampled.
     """
@@ -49,15 +50,19 @@ class Traffic:
         "acknowledged",
         "bytes_received",
         "bytes_sent",
+        "connects",
         "dropped",
         "most_connected",
         "publishes_received",
         "publishes_sent",
         "received",
         "sent",
+        "sockets",
     )
 
     def __init__(self) -> None:
+        self.sockets = 0
+        self.connects = 0
         self.received = 0
         self.sent = 0
         self.publishes_received = 0
@@ -71,6 +76,8 @@ class Traffic:
     def status(self) -> dict[str, object]:
         """The totals by name."""
         return {
+            "sockets": self.sockets,
+            "connects": self.connects,
             "received": self.received,
             "sent": self.sent,
             "publishes_received": self.publishes_received,

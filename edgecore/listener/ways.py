@@ -6,13 +6,15 @@ to the same result. What a topic's messages need is learnt once and holds until 
 
 from __future__ import annotations
 
-from array import array
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from edgecore.base.errors import RemoteProtocolError, TopicError
+from edgecore.base.commit import Commit
+from edgecore.base.errors import RefusedError, RemoteProtocolError, TopicError
 from edgecore.base.identity import Principal
 from edgecore.base.interfaces import Receiver, Subscriber
 from edgecore.base.topic import check_topic
+from edgecore.listener.bodies import MAX_RUN
 from edgecore.listener.stored_session import StoredSession
 from edgecore.mqtt.packets import V5
 from edgecore.mqtt.runs import (
@@ -30,8 +32,6 @@ from edgecore.router import Router
 # Topics that one device uses at a time; beyond it their routes are looked up anew.
 MAX_KNOWN_TOPICS: Final = 256
 
-_UNKNOWN: Final = object()
-
 
 @runtime_checkable
 class FrameReceiver(Protocol):
@@ -45,12 +45,8 @@ class FrameReceiver(Protocol):
         """Take `count` packets at QoS 0."""
         ...
 
-    def run_room(self, run: AckedRun) -> int:
-        """How many packets of a QoS 1 run it takes now."""
-        ...
-
     def forward_acked(self, frames: bytes, run: AckedRun) -> None:
-        """Take a QoS 1 run that it has room for."""
+        """Take a run of QoS 1 packets."""
         ...
 
 
@@ -62,49 +58,97 @@ class Publisher(Protocol):
         """Whether acknowledgements wait, which others must not overtake."""
         ...
 
-    def acknowledge_run(self, run: AckedRun) -> None:
-        """Answer a run of QoS 1 packets."""
+    @property
+    def receive_room(self) -> int:
+        """How many more messages may be unacknowledged."""
         ...
 
-    def finish_run(self, ids: array[int]) -> bool:
+    def finish_run(self, ids: Sequence[int]) -> bool:
         """Take plain PUBACKs at once, or (False) none of them."""
         ...
 
 
+class Answers(Protocol):
+    """Who acknowledges: Acknowledging."""
+
+    def answer_run(self, run: AckedRun, commits: Sequence[Commit]) -> None:
+        """Acknowledge a run of QoS 1 packets: now, or after the commits."""
+        ...
+
+
+class Way(NamedTuple):
+    """To whom a topic's messages go: to connections as they are, and to kept sessions in one row."""
+
+    connections: tuple[FrameReceiver, ...]
+    sessions: tuple[StoredSession, ...] = ()
+
+
 class Ways:
-    """How one publisher's topics travel: to these connections as they are, or (None) by the general path.
+    """How one publisher's topics travel, by QoS and topic; None: by the general path.
 
-    `via`: the session by which it publishes, for no-local.
-
-    By QoS and topic: at QoS 1 all receivers must get QoS 1, and nothing may have to be durable.
+    `via`: the session by which it publishes, for no-local. At QoS 1 all receivers must get QoS 1.
     """
 
-    __slots__ = ("_generation", "_mqtt", "_router", "_sender", "_version", "_via", "_ways")
+    __slots__ = (
+        "_acked_ways",
+        "_answers",
+        "_generation",
+        "_has_properties",
+        "_mqtt",
+        "_plain",
+        "_router",
+        "_sender",
+        "_version",
+        "_via",
+    )
 
     def __init__(
-        self, router: Router, sender: Principal, via: Receiver, version: int, mqtt: Publisher
+        self,
+        router: Router,
+        sender: Principal,
+        via: Receiver,
+        version: int,
+        mqtt: Publisher,
+        answers: Answers,
     ) -> None:
         self._router = router
         self._sender = sender
         self._via = via
         self._version = version
         self._mqtt = mqtt
-        self._ways: dict[tuple[int, bytes], tuple[FrameReceiver, ...] | None] = {}
+        self._answers = answers
+        self._has_properties = version == V5
+        self._plain: dict[bytes, tuple[FrameReceiver, ...] | None] = {}
+        self._acked_ways: dict[bytes, Way | None] = {}
         self._generation = -1
 
     def __len__(self) -> int:
-        return len(self._ways)
+        return len(self._plain) + len(self._acked_ways)
 
     def forward(self, data: bytes) -> tuple[int, int, int]:
         """Deal with the leading runs. Gives (where it stopped, packets, PUBLISH packets among them)."""
-        if self._router.generation != self._generation:
-            self._generation = self._router.generation
-            self._ways.clear()
+        router, plain = self._router, self._plain
+        if router.generation != self._generation:
+            self._generation = router.generation
+            plain.clear()
+            self._acked_ways.clear()
         offset, size, packets, publishes = 0, len(data), 0, 0
         while offset < size:
             first = data[offset]
             if first == PLAIN_PUBLISH:
-                end, count = self._plain(data, offset)
+                # In line, because most packets of most sites are one of these and nothing else.
+                run = plain_run(data, offset, self._has_properties)
+                if run is None:
+                    break
+                topic, end, count = run
+                receivers = plain[topic] if topic in plain else self._learn_plain(topic)
+                if receivers is None:
+                    break
+                frames = data[offset:end]
+                for receiver in receivers:
+                    receiver.forward(frames, count)
+                router.published += count
+                router.delivered += count * len(receivers)
                 publishes += count
             elif first == ACKED_PUBLISH:
                 end, count = self._acked(data, offset)
@@ -119,64 +163,66 @@ class Ways:
             offset = end
         return offset, packets, publishes
 
-    def _plain(self, data: bytes, offset: int) -> tuple[int, int]:
-        """Forward a run of QoS 0; gives (its end, its packets), 0 packets when it is not for this path."""
-        run = plain_run(data, offset, self._version == V5)
-        if run is None:
-            return offset, 0
-        topic, end, count = run
-        way = self._ways.get((0, topic), _UNKNOWN)
-        if way is _UNKNOWN:
-            way = self._learn(0, topic)
-        if way is None:
-            return offset, 0
-        frames = data[offset:end]
-        for receiver in way:  # type: ignore[attr-defined]  # the sentinel was dealt with above
-            receiver.forward(frames, count)
-        router = self._router
-        router.published += count
-        router.delivered += count * len(way)  # type: ignore[arg-type]  # as above
-        return end, count
-
     def _acked(self, data: bytes, offset: int) -> tuple[int, int]:
-        """As `_plain`, for QoS 1: forwarded under the receiver's identifiers, and acknowledged."""
-        if self._mqtt.holding:
-            return offset, 0
-        run = acked_run(data, offset, self._version == V5)
+        """As `_plain`, for QoS 1: under the receiver's identifiers, kept where that is due, and answered."""
+        run = acked_run(data, offset, self._has_properties)
         if run is None:
             return offset, 0
-        way = self._ways.get((1, run.topic), _UNKNOWN)
-        if way is _UNKNOWN:
-            way = self._learn(1, run.topic)
-        if way is None:
+        ways, raw_topic = self._acked_ways, run.topic
+        way = ways[raw_topic] if raw_topic in ways else self._learn_acked(raw_topic)
+        room = 0 if way is None else self._room(way, run)
+        if way is None or not room:
             return offset, 0
-        for receiver in way:  # type: ignore[attr-defined]  # as in _plain
-            room = receiver.run_room(run)
-            if room < run.number:
-                if not room:
-                    return offset, 0
-                run = run.shorter(room)
+        if room < run.number:
+            run = run.shorter(room)
         frames = data[offset : run.end]
-        for receiver in way:  # type: ignore[attr-defined]  # as above
+        commits: list[Commit] = []
+        if way.sessions:
+            topic = text_of(run.topic[2:])
+            try:
+                for session in way.sessions:
+                    commits += session.deliver_run(self._sender, topic, self._version, run, frames)
+            except RefusedError:
+                return offset, 0  # the general path says so
+        for receiver in way.connections:
             receiver.forward_acked(frames, run)
-        self._mqtt.acknowledge_run(run)
+        self._answers.answer_run(run, commits)
         router = self._router
         router.published += run.number
-        router.delivered += run.number * len(way)  # type: ignore[arg-type]  # as above
+        router.delivered += run.number * (len(way.connections) + len(way.sessions))
         return run.end, run.number
+
+    def _room(self, way: Way, run: AckedRun) -> int:
+        """How many packets of the run can go now."""
+        room = run.number
+        if way.sessions:
+            room = min(room, MAX_RUN)
+            if self._has_properties:
+                room = min(room, self._mqtt.receive_room)
+        elif self._mqtt.holding:
+            return 0  # what is answered at once must not overtake what is not
+        return max(room, 0)
 
     def _pubacks(self, data: bytes, offset: int) -> tuple[int, int]:
         end, ids = puback_run(data, offset)
         return (end, len(ids)) if ids and self._mqtt.finish_run(ids) else (offset, 0)
 
-    def _learn(self, qos: int, raw_topic: bytes) -> tuple[FrameReceiver, ...] | None:
-        """How messages on the topic (length in front) travel until the router's tables change."""
-        if len(self._ways) >= MAX_KNOWN_TOPICS:
-            self._ways.clear()
-        way = self._ways[qos, raw_topic] = self._way_to(qos, raw_topic)
+    def _learn_plain(self, raw_topic: bytes) -> tuple[FrameReceiver, ...] | None:
+        """How QoS 0 messages on the topic (length in front) travel until the router's tables change."""
+        if len(self._plain) >= MAX_KNOWN_TOPICS:
+            self._plain.clear()
+        way = self._way_to(0, raw_topic)
+        receivers = self._plain[raw_topic] = None if way is None else way.connections
+        return receivers
+
+    def _learn_acked(self, raw_topic: bytes) -> Way | None:
+        """As `_learn_plain`, for QoS 1."""
+        if len(self._acked_ways) >= MAX_KNOWN_TOPICS:
+            self._acked_ways.clear()
+        way = self._acked_ways[raw_topic] = self._way_to(1, raw_topic)
         return way
 
-    def _way_to(self, qos: int, raw_topic: bytes) -> tuple[FrameReceiver, ...] | None:
+    def _way_to(self, qos: int, raw_topic: bytes) -> Way | None:
         try:
             topic = check_topic(text_of(raw_topic[2:]))
         except (TopicError, RemoteProtocolError):
@@ -184,19 +230,22 @@ class Ways:
         plan = self._router.plan_for(self._sender, topic, self._via)
         if not plan.plain:
             return None
-        way: list[FrameReceiver] = []
+        connections: list[FrameReceiver] = []
+        sessions: list[StoredSession] = []
         for delivery in plan.deliveries:
             subscriber = delivery.subscriber
-            if isinstance(subscriber, StoredSession):
-                if qos:
-                    return None  # durable: one by one
-                if not subscriber.connected:
-                    continue  # QoS 0 is not kept for those who are away
-            receiver = _end_of(subscriber)
-            if delivery.qos < qos or receiver is None or not receiver.takes_frames_of(self._version):
+            if delivery.qos < qos:
                 return None
-            way.append(receiver)
-        return tuple(way)
+            if isinstance(subscriber, StoredSession) and qos:
+                sessions.append(subscriber)
+                continue
+            if isinstance(subscriber, StoredSession) and not subscriber.connected:
+                continue  # QoS 0 is not kept for those who are away
+            receiver = _end_of(subscriber)
+            if receiver is None or not receiver.takes_frames_of(self._version):
+                return None
+            connections.append(receiver)
+        return Way(tuple(connections), tuple(sessions))
 
 
 def _end_of(subscriber: Subscriber) -> FrameReceiver | None:

@@ -8,7 +8,10 @@ from typing import Protocol
 class Wire(Protocol):
     """What a session needs of its connection."""
 
-    blocked: bool
+    @property
+    def blocked(self) -> bool:
+        """Whether the peer reads too slowly: send nothing now."""
+        ...
 
     def send(self, data: bytes) -> None:
         """Send bytes; never raises."""

@@ -13,6 +13,7 @@ from enum import Enum
 
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.mqtt.reason_codes import ReasonCode
+from edgecore.mqtt.runs import AckedRun
 
 
 class Known(Enum):
@@ -25,14 +26,20 @@ class Known(Enum):
 
 
 class Pending:
-    """One acknowledgement that is owed. `reason_code` is None until it is known."""
+    """One acknowledgement that is owed. `reason_code` is None until it is known.
 
-    __slots__ = ("packet_id", "qos", "reason_code")
+    `run`: the packets of a whole run of QoS 1 that it stands for, whose first has `packet_id`; else None.
+    """
 
-    def __init__(self, packet_id: int, qos: int, reason_code: int | None = None) -> None:
+    __slots__ = ("packet_id", "qos", "reason_code", "run")
+
+    def __init__(
+        self, packet_id: int, qos: int, reason_code: int | None = None, run: AckedRun | None = None
+    ) -> None:
         self.packet_id = packet_id
         self.qos = qos
         self.reason_code = reason_code
+        self.run = run
 
 
 class Inbound:
@@ -52,7 +59,12 @@ class Inbound:
     @property
     def full(self) -> bool:
         """Whether as much is unacknowledged as may be."""
-        return self._acks + len(self._ids) >= self._maximum
+        return self.room <= 0
+
+    @property
+    def room(self) -> int:
+        """How many more may be unacknowledged."""
+        return self._maximum - self._acks - len(self._ids)
 
     @property
     def waiting(self) -> bool:
@@ -90,13 +102,20 @@ class Inbound:
         self._acks += qos == 1
         return pending
 
+    def owe_run(self, run: AckedRun) -> Pending:
+        """Put the acknowledgements of a run in line."""
+        pending = Pending(run.highs[0] << 8 | run.lows[0], 1, None, run)
+        self._owed.append(pending)
+        self._acks += run.number
+        return pending
+
     def due(self) -> list[Pending]:
         """The acknowledgements that may be sent now, in order; they leave the line."""
         ready = []
         owed = self._owed
         while owed and owed[0].reason_code is not None:
             pending = owed.popleft()
-            self._acks -= pending.qos == 1
+            self._acks -= pending.run.number if pending.run is not None else pending.qos == 1
             ready.append(pending)
         return ready
 

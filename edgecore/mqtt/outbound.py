@@ -6,9 +6,8 @@ connection lasts. Overflow rule of its queue: the oldest is dropped and counted.
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
@@ -16,6 +15,7 @@ from edgecore.base.errors import RemoteProtocolError
 from edgecore.base.message import Message
 from edgecore.mqtt.packets import NAMES, PUBACK, PUBCOMP, PUBREC
 from edgecore.mqtt.reason_codes import ReasonCode
+from edgecore.mqtt.runs import AckedRun, renumbered
 
 MAX_PACKET_ID: Final = 0xFFFF
 # What a queued message costs beside its topic and payload: the record, the deque's slot.
@@ -74,6 +74,14 @@ class Sending(Protocol):
         """What goes out next, in flight from now on; None when nothing can. `now`: wall time."""
         ...
 
+    def next_frames(self, protocol: int, now: float, most: int) -> tuple[bytes, int] | None:
+        """Whole packets that go out next, at most so many bytes, and their number; None: ask `next`."""
+        ...
+
+    def finish_run(self, ids: Sequence[int]) -> bool:
+        """Take PUBACKs, if each is one that is due; else False."""
+        ...
+
     def give_up(self, packet_id: int) -> None:
         """Drop what `next` or `begin` has just put in flight: it cannot be sent."""
         ...
@@ -95,6 +103,18 @@ class _Waiting(NamedTuple):
     share: str
 
 
+class _WaitingRun:
+    """Packets of a run of QoS 1 that wait: from `position` on, each of `cost` bytes to the queue's bound."""
+
+    __slots__ = ("cost", "frames", "position", "run")
+
+    def __init__(self, run: AckedRun, frames: bytes) -> None:
+        self.run = run
+        self.frames = frames
+        self.position = 0
+        self.cost = run.size + QUEUED_OVERHEAD
+
+
 class Outbound:
     """What the client still has to acknowledge, and what waits for a place in the window."""
 
@@ -105,6 +125,7 @@ class Outbound:
         "_last_id",
         "_max_bytes",
         "_max_messages",
+        "_queued",
         "_shared",
         "_window",
         "dropped",
@@ -119,8 +140,8 @@ class Outbound:
         self._awaited: dict[int, int] = {}  # those of QoS 2 -> the packet type that answers next
         self._shared: dict[int, tuple[str, Message, int]] = {}  # what another member may get in our place
         self._last_id = 0
-        self._bytes = 0
-        self.waiting: deque[_Waiting] = deque()
+        self._bytes = self._queued = 0
+        self.waiting: deque[_Waiting | _WaitingRun] = deque()
         self.dropped = 0
 
     @property
@@ -131,7 +152,7 @@ class Outbound:
     @property
     def queued(self) -> int:
         """How many wait for a place in flight."""
-        return len(self.waiting)
+        return self._queued
 
     @property
     def open(self) -> bool:
@@ -155,8 +176,6 @@ class Outbound:
 
     def run_room(self, number: int) -> int:
         """How many of `number` messages may be put in flight at once, by `begin_run`."""
-        if self.waiting:
-            return 0  # nothing overtakes what waits
         if self._last_id >= MAX_PACKET_ID:
             self._last_id = 0
         first = self._last_id + 1
@@ -172,8 +191,13 @@ class Outbound:
         self._last_id += number
         return first
 
-    def finish_run(self, ids: array[int]) -> bool:
+    def finish_run(self, ids: Sequence[int]) -> bool:
         """Take PUBACKs, if each is one that is due; else False, and they are to be taken one by one."""
+        if len(ids) == 1 and not self._shared:
+            if ids[0] not in self._acks:
+                return False
+            self._acks.remove(ids[0])
+            return True
         finished = set(ids)
         if self._shared or len(finished) != len(ids) or not finished <= self._acks:
             return False
@@ -186,14 +210,33 @@ class Outbound:
         """Queue a message; the oldest ones make room for it."""
         self.waiting.append(_Waiting(message, qos, retain, identifiers, share))
         self._bytes += _size(message)
-        while len(self.waiting) > self._max_messages or self._bytes > self._max_bytes:
-            self._pop()
+        self._queued += 1
+        self.keep_bounds()
+
+    def push_run(self, run: AckedRun, frames: bytes) -> None:
+        """Queue the packets of a run of QoS 1 as they are. `keep_bounds` is due once what can go has gone."""
+        item = _WaitingRun(run, frames)
+        self.waiting.append(item)
+        self._bytes += item.cost * run.number
+        self._queued += run.number
+
+    def keep_bounds(self) -> None:
+        """Drop the oldest messages that are too many."""
+        while self._queued > self._max_messages or self._bytes > self._max_bytes:
+            item = self.waiting[0]
+            if isinstance(item, _WaitingRun):
+                self._leave_run(item, 1)
+            else:
+                self._pop(item)
             self.dropped += 1
 
     def next(self, now: float) -> Outgoing | None:
         """The message that has waited longest, in flight from now on; those that have expired are dropped."""
         while self.waiting:
-            item = self._pop()
+            item = self.waiting[0]
+            if isinstance(item, _WaitingRun):
+                return None  # `next_frames` has it
+            self._pop(item)
             if item.message.expired(now):
                 self.dropped += 1
                 continue
@@ -202,6 +245,25 @@ class Outbound:
                 self.remember_share(packet_id, item.share, item.message, item.qos)
             return Outgoing(packet_id, item.message, item.qos, item.retain, identifiers=item.identifiers)
         return None
+
+    def next_frames(self, _protocol: int, _now: float, most: int) -> tuple[bytes, int] | None:
+        """The next packets of a run that waits, at most so many bytes; None when no run is next.
+
+        Only runs of the client's own protocol version come in.
+        """
+        item = self.waiting[0] if self.waiting else None
+        if not isinstance(item, _WaitingRun):
+            return None
+        run, start = item.run, item.position
+        most = min(run.number - start, most // run.size)
+        if most <= 0:
+            return None
+        number = self.run_room(most)
+        first_id = self.begin_run(number) if number else self.begin(1)
+        number = number or 1
+        frames = item.frames[start * run.size : (start + number) * run.size]
+        self._leave_run(item, number)
+        return renumbered(frames, run.shorter(number), first_id), number
 
     def remember_share(self, packet_id: int, share: str, message: Message, qos: int) -> None:
         """Note that what is in flight under the id came by a shared subscription."""
@@ -215,7 +277,9 @@ class Outbound:
         for packet_id, (share, message, qos) in self._shared.items():
             if packet_id in self._acks:
                 yield share, message, qos
-        yield from ((item.share, item.message, item.qos) for item in self.waiting if item.share)
+        for item in self.waiting:
+            if isinstance(item, _Waiting) and item.share:
+                yield item.share, item.message, item.qos
 
     def give_up(self, packet_id: int) -> None:
         """Drop what was just put in flight; its identifier is the next one again."""
@@ -251,10 +315,19 @@ class Outbound:
         self._awaited[packet_id] = PUBCOMP
         return Release.NOW
 
-    def _pop(self) -> _Waiting:
-        item = self.waiting.popleft()
+    def _pop(self, item: _Waiting) -> None:
+        """Take out the first, which is this one."""
+        self.waiting.popleft()
         self._bytes -= _size(item.message)
-        return item
+        self._queued -= 1
+
+    def _leave_run(self, item: _WaitingRun, number: int) -> None:
+        """Take packets out of the first, which is this one."""
+        item.position += number
+        self._bytes -= item.cost * number
+        self._queued -= number
+        if item.position == item.run.number:
+            self.waiting.popleft()
 
     def _end(self, packet_id: int) -> None:
         self._acks.discard(packet_id)

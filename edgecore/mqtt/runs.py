@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Sequence
 from operator import or_
 from typing import Final, NamedTuple
 
@@ -78,6 +79,11 @@ class AckedRun(NamedTuple):
     highs: bytes
     lows: bytes
 
+    @property
+    def ids(self) -> list[int]:
+        """The packet identifiers."""
+        return [high << 8 | low for high, low in zip(self.highs, self.lows, strict=True)]
+
     def shorter(self, number: int) -> AckedRun:
         """The first `number` packets of the run."""
         end = self.start + number * self.size
@@ -126,6 +132,8 @@ def acked_run(data: bytes, offset: int, has_properties: bool) -> AckedRun | None
 
 def pubacks_of(highs: bytes, lows: bytes) -> bytes:
     """PUBACK packets with reason 0 for the identifiers of a run."""
+    if len(highs) == 1:
+        return b"\x40\x02" + highs + lows
     packets = bytearray(b"\x40\x02\0\0" * len(highs))
     packets[2::4] = highs
     packets[3::4] = lows
@@ -141,8 +149,11 @@ def renumbered(frames: bytes, run: AckedRun, first_id: int) -> bytes:
     return bytes(fresh)
 
 
-def puback_run(data: bytes, offset: int) -> tuple[int, array[int]]:
+def puback_run(data: bytes, offset: int) -> tuple[int, Sequence[int]]:
     """(end, packet identifiers) of the plain PUBACK packets that start at `offset`: four bytes each."""
+    if len(data) == offset + 4:
+        alone = data.startswith(b"\x40\x02", offset)
+        return (offset + 4, [data[offset + 2] << 8 | data[offset + 3]]) if alone else (offset, [])
     whole = data[offset : offset + (len(data) - offset) // 4 * 4]
     types, lengths = whole[::4], whole[1::4]
     count = min(len(types) - len(types.lstrip(b"\x40")), len(lengths) - len(lengths.lstrip(b"\x02")))

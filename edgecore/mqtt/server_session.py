@@ -16,8 +16,7 @@ closing of the connection once `state` is OVER, and then the publishing of `will
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from edgecore.base.errors import RemoteProtocolError
@@ -41,7 +40,7 @@ from edgecore.mqtt.properties import (
     PropertyMap,
 )
 from edgecore.mqtt.reason_codes import ReasonCode, v311_return_code
-from edgecore.mqtt.runs import AckedRun, pubacks_of, renumbered
+from edgecore.mqtt.runs import AckedRun, pubacks_of
 
 WAITING: Final = "waiting"
 LIVE: Final = "live"
@@ -273,12 +272,22 @@ class ServerSession:
         """Put off the answer to a PUBLISH until `settle`."""
         return self._inbound.owe(packet_id, qos)
 
+    def hold_run(self, run: AckedRun) -> Pending:
+        """Put off the answers to a run of QoS 1 packets until `settle`."""
+        return self._inbound.owe_run(run)
+
     def settle(self, pending: Pending, reason_code: int = 0) -> None:
         """Answer what was held, and those that waited behind it."""
         pending.reason_code = reason_code
         for each in self._inbound.due():
             assert each.reason_code is not None
-            self._send_acknowledgement(each.packet_id, each.qos, each.reason_code)
+            if each.run is None:
+                self._send_acknowledgement(each.packet_id, each.qos, each.reason_code)
+            elif each.reason_code == ReasonCode.SUCCESS:
+                self.acknowledge_run(each.run)
+            else:
+                for packet_id in each.run.ids:
+                    self._send_acknowledgement(packet_id, 1, each.reason_code)
 
     def release(self, packet_id: int) -> None:
         """Send PUBREL: the client has the message, and that is as durable as it must be."""
@@ -362,22 +371,26 @@ class ServerSession:
             self.joined += count - 1
         return count
 
-    def run_room(self, run: AckedRun) -> int:
-        """How many packets of the run `forward_acked` would take. Only where `takes_frames`."""
-        outbound = self.outbound
-        if type(outbound) is not Outbound:
-            return 0
-        unsent = max(0, self._limits.max_unsent - self.unsent)
-        return min(outbound.run_room(run.number), unsent // run.size)
-
     def forward_acked(self, frames: bytes, run: AckedRun) -> None:
-        """Send a run of QoS 1 packets of another session of the same version under identifiers of our own."""
+        """Send a run of QoS 1 packets of another session under identifiers of our own, or queue them.
+
+        Only for a session of the publisher's version with `takes_frames` that ends with its connection.
+        """
         outbound = self.outbound
         assert type(outbound) is Outbound
-        self.outgoing.append(renumbered(frames, run, outbound.begin_run(run.number)))
-        self.unsent += len(frames)
-        self.publishes += run.number
-        self.joined += run.number - 1
+        if run.number == 1 and not outbound.waiting and self._may_send():
+            packet_id = outbound.begin(1).to_bytes(2, "big")
+            self.outgoing.append(frames[: run.id_offset] + packet_id + frames[run.id_offset + 2 :])
+            self.unsent += run.size
+            self.publishes += 1
+            return
+        outbound.push_run(run, frames)
+        while self._may_send():
+            found = outbound.next_frames(self.version, 0.0, self._limits.max_unsent - self.unsent)
+            if found is None:
+                break
+            self.forward(*found)
+        outbound.keep_bounds()  # not before: a run may be longer than the queue and fit in the window
 
     def acknowledge_run(self, run: AckedRun) -> None:
         """Answer a run of QoS 1 packets. Only while nothing that came before is held."""
@@ -390,19 +403,30 @@ class ServerSession:
         """Whether acknowledgements wait for a commit: others must not overtake them."""
         return self._inbound.waiting
 
-    def finish_run(self, ids: array[int]) -> bool:
+    def finish_run(self, ids: Sequence[int]) -> bool:
         """Take plain PUBACKs at once; False: one by one."""
-        return type(self.outbound) is Outbound and self.outbound.finish_run(ids)
+        return self.outbound.finish_run(ids)
+
+    @property
+    def receive_room(self) -> int:
+        """How many more messages at QoS 1 and 2 the client may have unacknowledged."""
+        return self._inbound.room
 
     @property
     def takes_frames(self) -> bool:
-        """Whether another session's packets may be forwarded here unchanged."""
-        return self.state == LIVE and not self._peer_max_packet
+        """Whether another session's packets may be forwarded here unchanged: by a client without wishes."""
+        return self.state == LIVE and not self._peer_max_packet and not self._sent_aliases.maximum
 
     def pump(self, now: float) -> bool:
         """Send what waited for a place in flight. `now`: wall time. True when only bytes hold back more."""
         outbound = self.outbound
+        in_pieces = self.takes_frames
         while self._may_send():
+            if in_pieces:
+                found = outbound.next_frames(self.version, now, self._limits.max_unsent - self.unsent)
+                if found is not None:
+                    self.forward(*found)
+                    continue
             item = outbound.next(now)
             if item is None:
                 return False

@@ -50,6 +50,11 @@ class RetainedMessages:
     def __len__(self) -> int:
         return len(self._messages)
 
+    @property
+    def bytes(self) -> int:
+        """The topics and payloads of all, as MAX_RETAINED_BYTES bounds them."""
+        return self._bytes
+
     def __iter__(self) -> Iterator[Message]:
         yield from self._messages.values()
         yield from self._own.values()

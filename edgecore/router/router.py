@@ -258,7 +258,9 @@ class Router:
             "denied_by_kind": self._denials.by_kind(),
             "refused": dict(self.refused),
             "subscriptions": len(self._subscriptions),
+            "shared_subscriptions": self._subscriptions.shared,
             "retained": len(self._retained),
+            "retained_bytes": self._retained.bytes,
             "ports": sorted(self._ports),
         }
 

@@ -73,6 +73,11 @@ class SubscriptionTable:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def shared(self) -> int:
+        """How many of them are memberships of share groups."""
+        return sum(share.members for share in self._shares.values())
+
     def add(self, subscription: Subscription) -> None:
         """Insert, or replace what the same subscriber asked for with the same filter."""
         asked = subscription.topic_filter

@@ -3,12 +3,16 @@
 One change is one work: the document, what is to be published about it, and the mark of the last
 synchronisation become durable together. Notices that were sent are deleted by the next change, so that
 they cost no sync of their own; a crash before that sends them again, which QoS 1 allows.
+
+A row that the disk altered costs itself and nothing else: a document is then one that was deleted at its
+version and was never synchronised, so that the cloud's copy comes back and versions go on growing.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -16,11 +20,13 @@ import msgspec
 
 from edgecore.base.commit import Commit
 from edgecore.base.errors import StoreError
-from edgecore.shadow.document import Document
+from edgecore.shadow.document import Document, JsonObject
 from edgecore.shadow.replica import Mark
 from edgecore.shadow.requests import Reply
 from edgecore.shadow.topics import ShadowId
 from edgecore.store import Connection, Database
+
+log = logging.getLogger(__name__)
 
 ROOM: Final = "shadow"
 SCHEMA: Final = (
@@ -54,6 +60,9 @@ SENT: Final = "DELETE FROM shadow_notices WHERE id = ?"
 # Sent notices that wait for a change to delete them; beyond, they are deleted by a work of their own.
 MAX_SENT: Final = 1000
 
+# What decoding bytes that the disk altered can raise.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, TypeError)
+
 Statement = tuple[str, tuple[Any, ...]]
 
 
@@ -83,11 +92,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What an earlier run left."""
+    """What an earlier run left. `unreadable`: the numbers of notices that cannot be sent."""
 
     documents: dict[ShadowId, Document]
     marks: dict[ShadowId, Mark]
     notices: list[Notice]
+    unreadable: list[int] = field(default_factory=list)
 
 
 class Journal:
@@ -102,7 +112,8 @@ class Journal:
         """Make the tables and read them. Raises StoreError."""
         await self._database.migrate(ROOM, SCHEMA)
         contents = await self._database.read(_load)
-        self._next_notice = max((notice.id for notice in contents.notices), default=0) + 1
+        self._next_notice = max([0, *(notice.id for notice in contents.notices), *contents.unreadable]) + 1
+        self._sent.update(contents.unreadable)
         return contents
 
     def write(self, change: Change) -> tuple[int, Commit]:
@@ -172,23 +183,43 @@ def _delete(sent: frozenset[int], connection: Connection) -> None:
 
 
 def _load(connection: Connection) -> Contents:
-    documents: dict[ShadowId, Document] = {}
+    contents = Contents({}, {}, [])
+    altered: set[ShadowId] = set()
     for thing, name, version, deleted, content in connection.execute(
         "SELECT thing, name, version, deleted, content FROM shadow_documents"
     ):
-        state, metadata = msgspec.json.decode(content)
-        documents[ShadowId(thing, name)] = Document(state, metadata, version, bool(deleted))
-    marks: dict[ShadowId, Mark] = {}
+        shadow = ShadowId(thing, name)
+        try:
+            state, metadata = msgspec.json.decode(content, type=tuple[JsonObject, JsonObject])
+        except UNREADABLE as error:
+            log.error("shadow %s cannot be read and counts as deleted: %s", shadow, error)  # noqa: TRY400
+            contents.documents[shadow] = Document({}, {}, version)
+            altered.add(shadow)
+        else:
+            contents.documents[shadow] = Document(state, metadata, version, bool(deleted))
     for thing, name, base, *numbers in connection.execute(
         "SELECT thing, name, base, cloud_version, local_version, synced_at FROM shadow_marks"
     ):
-        marks[ShadowId(thing, name)] = Mark(msgspec.json.decode(base), *numbers)
-    notices = [
-        Notice(
-            number, ShadowId(thing, name), tuple(Reply(*reply) for reply in msgspec.msgpack.decode(replies))
-        )
-        for number, thing, name, replies in connection.execute(
-            "SELECT id, thing, name, replies FROM shadow_notices ORDER BY id"
-        )
-    ]
-    return Contents(documents, marks, notices)
+        shadow = ShadowId(thing, name)
+        try:
+            mark = Mark(msgspec.json.decode(base, type=JsonObject | None), *numbers)
+        except UNREADABLE as error:
+            log.warning("shadow %s will be synchronised as if for the first time: %s", shadow, error)
+        else:
+            if shadow not in altered:
+                contents.marks[shadow] = mark
+    _load_notices(connection, contents)
+    return contents
+
+
+def _load_notices(connection: Connection, contents: Contents) -> None:
+    for number, thing, name, content in connection.execute(
+        "SELECT id, thing, name, replies FROM shadow_notices ORDER BY id"
+    ):
+        try:
+            replies = tuple(Reply(*reply) for reply in msgspec.msgpack.decode(content))
+        except UNREADABLE as error:
+            log.warning("a notice of shadow %s cannot be sent: %s", ShadowId(thing, name), error)
+            contents.unreadable.append(number)
+        else:
+            contents.notices.append(Notice(number, ShadowId(thing, name), replies))

@@ -26,7 +26,7 @@ from edgecore.base.clock import Clock, SystemClock
 from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.store.migrate import migrate
-from edgecore.store.opening import open_database
+from edgecore.store.opening import Opening, open_database
 from edgecore.store.reserve import Reserve
 from edgecore.store.settings import StoreSettings
 from edgecore.store.transaction import Outcome, Work, Write, as_store_error, commit_group, is_fatal
@@ -68,7 +68,7 @@ class Database:
         self._flush_scheduled = False
         self._under_way = 0
         self._waiting = 0
-        self._set_aside: list[str] = []
+        self._opening = Opening()
         self._counts = {"commits": 0, "works": 0, "failed": 0, "refused": 0}
 
     # The unit
@@ -80,13 +80,14 @@ class Database:
             await self._broken
 
     def status(self) -> dict[str, object]:
-        """Path, whether it is open, what waits, what was counted, and files that were set aside."""
+        """Path, whether it is open, what waits, what was counted; damaged files, rows salvaged of each."""
         return {
             "path": str(self.path),
             "open": self._loop is not None,
             "waiting": self._waiting,
             "disk_full": self._loop is not None and not self._reserve.held,
-            "set_aside": list(self._set_aside),
+            "set_aside": sorted(self._opening.kept),
+            "salvaged": {name: dict(rows) for name, rows in self._opening.kept.items()},
             **self._counts,
         }
 
@@ -97,16 +98,14 @@ class Database:
         self._handover: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._broken: asyncio.Future[None] = loop.create_future()
         self._ended: asyncio.Future[None] = loop.create_future()
-        opened: asyncio.Future[str] = loop.create_future()
+        opened: asyncio.Future[Opening] = loop.create_future()
         thread = threading.Thread(target=self._serve, args=(loop, opened), name="store-writer", daemon=True)
         thread.start()
         try:
-            aside = await asyncio.shield(opened)
+            self._opening = await asyncio.shield(opened)
         except BaseException:
             self._handover.put(None)
             raise
-        if aside:
-            self._set_aside.append(aside)
         self._loop = loop
         return self
 
@@ -220,14 +219,14 @@ class Database:
 
     # The thread's side
 
-    def _serve(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[str]) -> None:
+    def _serve(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[Opening]) -> None:
         try:
-            connection, aside = open_database(self.path, self._settings.cache_bytes, self._clock.now())
+            connection, opening = open_database(self.path, self._settings.cache_bytes, self._clock.now())
         except Exception as error:  # noqa: BLE001  whatever it is, the loop must learn of it
             loop.call_soon_threadsafe(_settle, opened, as_store_error(error))
             return
         self._reserve.hold()
-        loop.call_soon_threadsafe(_settle, opened, aside)
+        loop.call_soon_threadsafe(_settle, opened, opening)
         try:
             self._serve_groups(loop, connection)
         finally:

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,25 +21,21 @@ import msgspec
 import sqlitedict
 
 from edgecore.base.errors import StoreError
-from edgecore.store.opening import (
-    DAMAGED_CODES,
-    SYNCHRONOUS_FULL,
-    DamagedError,
-    check_integrity,
-    primary_code,
-    set_aside,
-)
+from edgecore.store.opening import SYNCHRONOUS_FULL, make_sound
 
 log = logging.getLogger(__name__)
 
 TABLE: Final = "dictionary"
+# As sqlitedict makes it. A file with other tables than this one, or this one by another text, is damaged.
+TABLES: Final = {TABLE: f'CREATE TABLE "{TABLE}" (key TEXT PRIMARY KEY, value BLOB)'}
 
 
 class Dictionary:
     """Text keys, JSON values. What `put` and `delete` did is durable when they return.
 
-    The plain methods block for a sync; on the loop use `aget`, `aput` and `adelete`, and do not mix
-    the two kinds at the same time. `set_aside` names a damaged file that was put away at opening, or is "".
+    The plain methods block for a sync; on the loop use those that begin with an a, and do not mix
+    the two kinds at the same time. `set_aside` names a damaged file that was put away at opening, after what
+    is readable was salvaged, or is "".
     """
 
     def __init__(self, path: Path, table: sqlitedict.SqliteDict, aside: str) -> None:
@@ -51,7 +47,7 @@ class Dictionary:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or make the file. Raises StoreError when it cannot keep what is put in it."""
-        aside = _put_damage_away(path)
+        aside = make_sound(path, time.time(), TABLES).set_aside
         try:
             table = sqlitedict.SqliteDict(
                 str(path),
@@ -71,7 +67,6 @@ class Dictionary:
         except BaseException:
             table.close()
             raise
-        path.chmod(0o600)
         return cls(path, table, aside)
 
     def get(self, key: str) -> Any:  # noqa: ANN401  any JSON value
@@ -84,6 +79,18 @@ class Dictionary:
         with self._errors():
             self._table[key] = value
 
+    def put_all(self, values: Mapping[str, object]) -> None:
+        """Set all of `values` in one transaction. Raises StoreError; then all old values stand."""
+        if not values:
+            return
+        with self._errors():
+            pairs = [part for key, value in values.items() for part in (key, self._table.encode(value))]
+            # One statement: sqlitedict commits after each, and goes on after one that failed.
+            places = ",".join(["(?,?)"] * len(values))
+            statement = f'REPLACE INTO "{TABLE}" (key, value) VALUES {places}'  # noqa: S608  no value is in it
+            self._table.conn.execute(statement, pairs)
+            self._table.commit()
+
     def delete(self, key: str) -> bool:
         """Forget `key`; False when it was not there."""
         with self._errors():
@@ -93,9 +100,16 @@ class Dictionary:
             return True
 
     def items(self) -> list[tuple[str, Any]]:
-        """All pairs, in the order of their first `put`."""
+        """All pairs, in the order of their last `put`. A value that cannot be read is logged and left out."""
         with self._errors():
-            return list(self._table.items())
+            raw = list(self._table.conn.select(f'SELECT key, value FROM "{TABLE}" ORDER BY rowid'))  # noqa: S608
+        pairs: list[tuple[str, Any]] = []
+        for key, value in raw:
+            try:
+                pairs.append((key, msgspec.json.decode(value)))
+            except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
+                log.warning("%s: the value of %r cannot be read and is left out: %s", self.path, key, error)
+        return pairs
 
     async def aget(self, key: str) -> Any:  # noqa: ANN401  any JSON value
         """`get` off the loop."""
@@ -106,6 +120,11 @@ class Dictionary:
         """`put` off the loop."""
         async with self._one_at_a_time:
             await asyncio.to_thread(self.put, key, value)
+
+    async def aput_all(self, values: Mapping[str, object]) -> None:
+        """`put_all` off the loop."""
+        async with self._one_at_a_time:
+            await asyncio.to_thread(self.put_all, values)
 
     async def adelete(self, key: str) -> bool:
         """`delete` off the loop."""
@@ -126,6 +145,8 @@ class Dictionary:
 
 def _make_durable(table: sqlitedict.SqliteDict, path: Path) -> None:
     table.conn.execute("PRAGMA synchronous=FULL")
+    # What is deleted is wiped: no salvage may bring back a device that was taken out.
+    table.conn.execute("PRAGMA secure_delete=ON")
     for name, expected in (("synchronous", SYNCHRONOUS_FULL), ("journal_mode", "wal")):
         (found,) = table.conn.select_one(f"PRAGMA {name}")
         if found != expected:
@@ -133,23 +154,3 @@ def _make_durable(table: sqlitedict.SqliteDict, path: Path) -> None:
                 f"{path}: PRAGMA {name} reads back {found!r}, expected {expected!r}: "
                 "this file system cannot keep what is acknowledged; move the state folder to a local disk"
             )
-
-
-def _put_damage_away(path: Path) -> str:
-    """Check the file before sqlitedict opens it; a damaged one is renamed. Gives its new name, or ""."""
-    if not path.exists():
-        return ""
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            check_integrity(connection)
-    except DamagedError as error:
-        damage: Exception = error
-    except sqlite3.Error as error:
-        if primary_code(error) not in DAMAGED_CODES:
-            raise StoreError(f"{path}: cannot be opened: {error}; check permissions") from error
-        damage = error
-    else:
-        return ""
-    aside = set_aside(path, time.time())
-    log.error("dictionary %s is damaged (%s): set aside as %s, beginning anew", path, damage, aside)
-    return aside

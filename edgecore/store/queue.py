@@ -32,13 +32,15 @@ SCHEMA: Final = (
     """,
 )
 # Ids grow also across restarts without a write per append: each opening begins a new block of them.
-# 2^44 ids last 5 years at 100,000 a second, and 2^19 openings fit in SQLite's signed 64 bits.
+# 2^44 ids last 5 years at 100,000 a second, and 2^19 openings fit in SQLite's signed 64 bits. A salvaged
+# queue may have lost its number of openings: its records tell the least that it was.
 IDS_PER_OPENING: Final = 2**44
 # Rows read at a time when a queue is opened: other rooms' works run in between.
 OPENING_ROWS: Final = 50_000
 
 OPENED: Final = """
-INSERT INTO queues (name, epoch) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1
+INSERT INTO queues (name, epoch) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET epoch = 1 + max(
+  epoch, coalesce((SELECT max(id) FROM queue_records WHERE queue = key), 0) >> 44)
 """
 SIZES: Final = "SELECT id, length(record) FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
 INSERT: Final = "INSERT INTO queue_records (queue, id, record) VALUES (?, ?, ?)"

@@ -59,7 +59,7 @@ class StoredRow(NamedTuple):
 
 
 class StoredRows:
-    """StoredRow after StoredRow, in 24 bytes each: a site may have a million of them when the core starts.
+    """StoredRow after StoredRow, in 25 bytes each: a site may have a million of them when the core starts.
 
     `unusable`: ids of rows that hold what this store never wrote. SQLite checks pages, not what is in them,
     and a bit that has flipped must not stop the core.
@@ -68,8 +68,8 @@ class StoredRows:
     __slots__ = ("_columns", "unusable")
 
     def __init__(self, rows: Iterable[tuple[int, ...]]) -> None:
-        # In the order of StoredRow's fields; of 8, 8, 2, 1, 4 and 1 bytes.
-        self._columns = [array(code) for code in "QQHBIB"]
+        # In the order of StoredRow's fields; of 8, 8, 2, 2, 4 and 1 bytes.
+        self._columns = [array(code) for code in "QQHHIB"]
         self.unusable: list[int] = []
         limits = [256**column.itemsize for column in self._columns]
         for row in rows:
@@ -123,11 +123,12 @@ class _Rows:
 
 @dataclass(slots=True)
 class _Freed:
-    """What one turn takes away: never refused, also not on a full disk.
+    """What one turn takes away, or writes anew at no greater length: never refused, also not on a full disk.
 
     May be written before the turn's changes or after them, so no row may stand in both.
     """
 
+    renewed: dict[int, bytes] = field(default_factory=dict)
     sessions: list[int] = field(default_factory=list)
     messages: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
@@ -146,6 +147,8 @@ def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
 
 
 def _apply_freed(connection: sqlite3.Connection, rows: _Freed) -> None:
+    if rows.renewed:
+        connection.executemany(SAVE, rows.renewed.items())
     if rows.messages:
         connection.executemany(ERASE, runs(rows.messages))
     if rows.released:
@@ -198,8 +201,22 @@ class SessionStore:
 
     def save(self, key: int, record: bytes) -> Commit:
         """Keep this as the session's record. Raises RefusedError as Database.write does."""
+        freed = self._freed.open()
+        if freed is not None and key in freed.rows.renewed:
+            freed.rows.renewed[key] = record
+            return freed.commit
         batch = self._rows.join()
         batch.rows.sessions[key] = record
+        return batch.commit
+
+    def renew(self, key: int, record: bytes) -> Commit:
+        """Keep this in place of a record that is on the disk and no shorter: never refused."""
+        young = self._rows.open()
+        if young is not None and key in young.rows.sessions:
+            young.rows.sessions[key] = record
+            return young.commit
+        batch = self._freed.join()
+        batch.rows.renewed[key] = record
         return batch.commit
 
     def discard(self, key: int, messages: Iterable[int]) -> Commit:
@@ -211,6 +228,7 @@ class SessionStore:
             for taken in [each for each in young.rows.incoming if each[0] == key]:
                 del young.rows.incoming[taken]
         batch = self._freed.join()
+        batch.rows.renewed.pop(key, None)
         batch.rows.sessions.append(key)
         return batch.commit
 

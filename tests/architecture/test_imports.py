@@ -42,6 +42,8 @@ PURE = {
     "edgecore.shadow.requests",
     "edgecore.shadow.reconcile",
     "edgecore.shadow.topics",
+    "edgecore.store.btree",
+    "edgecore.store.wal",
     "edgecore.lambdas.scheduling",
     "edgecore.lambdas.frames",
     "edgecore.uplink.mapping",
@@ -61,6 +63,7 @@ HOMES = {
     "cv2": {"edgecore.inference.sources", "edgecore.inference.scenes"},
     "sqlite3": {"edgecore.store"},
     "sqlitedict": {"edgecore.store"},
+    "websockets": {"edgecore.listener"},
     "paho": {"edgecore.sim", "edgecore.cli"},
 }
 OPTIONAL = {"onnxruntime", "awscrt", "awsiot", "cv2", "picamera2", "numpy"}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -76,6 +77,7 @@ def main(argv: list[str]) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, _end)
     found = _cannot_run()
     if found:
         print(found, file=sys.stderr)
@@ -87,6 +89,11 @@ def main(argv: list[str]) -> int:
         options.json.write_text(json.dumps({"machine": machine, "rows": as_records(rows)}, indent=1) + "\n")
     print(_page(machine, rows, offered))
     return 0
+
+
+def _end(number: int, _frame: object) -> None:
+    """Leave by the blocks that end the brokers too."""
+    sys.exit(128 + number)
 
 
 def _cannot_run() -> str:

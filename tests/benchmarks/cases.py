@@ -69,6 +69,7 @@ TABLES = (
         "Start and rest",
         (
             Column("seconds", "s to the first device", ".3f", ratio=False),
+            Column("cpu", "s of CPU till then", ".3f", ratio=False),
             Column("pss", "MiB at rest (PSS)", ".1f", ratio=False),
             Column("pss_devices", "with 100 devices", ".1f", ratio=False),
         ),
@@ -122,7 +123,18 @@ def _saturated(scale: Scale) -> list[Case]:
 
 
 def _records(scale: Scale) -> list[Case]:
-    return [
+    """What cannot be batched, or not by its length: the ways in which real devices differ from a flood."""
+    mixed = [
+        Case(
+            f"qos{qos}-lengths-1to1",
+            f"1→1, 64 to 73 B, QoS {qos}",
+            "throughput",
+            f"as qos{qos}-1to1-64, but each message has another length than the one before",
+            _shared(scale.devices, throughput.saturated, 1, 1, 64, qos, scale.seconds, False, 10),
+        )
+        for qos in (0, 1)
+    ]
+    return mixed + [
         Case(
             f"qos0-records-{publishers}to1",
             f"{publishers}→1, 64 B, QoS 0, one per TLS record",

@@ -18,7 +18,7 @@ EXPIRY = 3600
 # Messages in flight from all publishers together: one commit of some tenths of a millisecond serves all
 # that came meanwhile, and a broker that answers from memory has no use for more.
 IN_FLIGHT = 800
-# Messages that publishers may be ahead of the subscriber, in sessions that hold 200,000.
+# Messages that publishers may be ahead of the subscriber, in sessions that hold 60,000 and more.
 LEAD = 4_000
 # Seconds after which messages that have not come are lost.
 PATIENCE = 60.0
@@ -28,10 +28,10 @@ def live(broker: Broker, publishers: int, size: int, seconds: float) -> Figures:
     """A subscriber with a persistent session that reads; publishers send as fast as they can."""
     stop = threading.Event()
     subscriber = Client(broker, 0, "keeper", V5, EXPIRY)
-    receivers = receive([subscriber], size, 1, V5)
+    receivers = receive([subscriber], [size], 1, V5)
     sending = [Client(broker, PUBLISHERS + index, f"pub-{index}", V5) for index in range(publishers)]
     batch = max(10, IN_FLIGHT // 2 // publishers)
-    threads = publish(sending, size, batch, Pace(receivers, LEAD), stop, V5)
+    threads = publish(sending, [size], batch, Pace(receivers, LEAD), stop, V5)
     figures = measured(broker, receivers, seconds)
     stop.set()
     end([*sending, subscriber], [*threads, *receivers])
@@ -69,7 +69,7 @@ def offline(broker: Broker, count: int, size: int) -> Figures:
 
 def _store(broker: Broker, count: int, size: int, batch: int) -> Figures:
     client = Client(broker, PUBLISHERS, "pub-0", V5)
-    window = Window(client, batches_of(0, size, batch, V5), batch, None, threading.Event(), count // batch)
+    window = Window(client, batches_of(0, [size], batch, V5), batch, None, threading.Event(), count // batch)
     meter = Meter(broker.pid)
     window.start()
     window.join(PATIENCE)
@@ -86,7 +86,7 @@ def _drain(broker: Broker, count: int, size: int) -> Figures:
     if not subscriber.session_present:
         subscriber.close()
         return Figures({}, ["CONNACK says that there is no session"])
-    receiver = receiver_of(subscriber, size, 1, V5)
+    receiver = receiver_of(subscriber, [size], 1, V5)
     deadline = time.perf_counter() + PATIENCE
     while receiver.messages < count and not receiver.fault and time.perf_counter() < deadline:
         time.sleep(0.001)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Sequence
 
 from tests.benchmarks.client import Client, frame_of
 
@@ -20,15 +21,19 @@ BULK = 64 * 1024
 class Receiver(threading.Thread):
     """Counts the messages that one subscriber gets, and acknowledges them at QoS 1.
 
-    `packet_id_at`: where the packet identifier stands in a frame.
+    What comes repeats itself, but for packet identifiers, every `period` bytes. `starts`: where a frame
+    begins within these; `packet_ids`: where its packet identifier stands.
     """
 
-    def __init__(self, client: Client, frame: int, qos: int, packet_id_at: int) -> None:
+    def __init__(
+        self, client: Client, qos: int, period: int, starts: Sequence[int], packet_ids: Sequence[int]
+    ) -> None:
         super().__init__(daemon=True)
         self._client = client
-        self._frame = frame
         self._qos = qos
-        self._packet_id_at = packet_id_at
+        self._period = period
+        self._starts = starts
+        self._packet_ids = packet_ids
         self.bytes = 0
         self.fault = ""
         self.start()
@@ -36,24 +41,26 @@ class Receiver(threading.Thread):
     @property
     def messages(self) -> int:
         """Whole messages so far."""
-        return self.bytes // self._frame
+        return self.bytes // self._period * len(self._starts)
 
     def run(self) -> None:
         """Read until the connection ends."""
-        frame, stream = self._frame, self._client.socket
-        buffer = bytearray(RECORD + frame)
+        period, stream = self._period, self._client.socket
+        buffer = bytearray(RECORD + period)
         view = memoryview(buffer)
-        held = 0  # bytes of an unfinished frame at the start of the buffer
+        held = 0  # bytes of an unfinished period at the start of the buffer
         first = (0x30 | self._qos << 1).to_bytes(1, "big")
         try:
             while read := stream.recv_into(view[held:], RECORD):
                 self.bytes += read
                 have = held + read
-                whole = have // frame
-                end = whole * frame
-                if buffer[0:end:frame] != first * whole:
-                    self.fault = f"a frame starts with {bytes(buffer[0:end:frame])[:8]!r}"
-                    return
+                whole = have // period
+                end = whole * period
+                for start in self._starts:
+                    found = buffer[start:end:period]
+                    if found != first * whole:
+                        self.fault = f"a frame starts with {bytes(found)[:8]!r}"
+                        return
                 if self._qos and whole:
                     self._acknowledge(buffer, whole, end)
                 held = have - end
@@ -63,19 +70,21 @@ class Receiver(threading.Thread):
             pass  # the run is over and the socket closed
 
     def _acknowledge(self, buffer: bytearray, whole: int, end: int) -> None:
-        answers = bytearray(b"\x40\x02\0\0" * whole)
-        answers[2::4] = buffer[self._packet_id_at : end : self._frame]
-        answers[3::4] = buffer[self._packet_id_at + 1 : end : self._frame]
+        count = len(self._packet_ids)
+        answers = bytearray(b"\x40\x02\0\0" * (whole * count))
+        for index, at in enumerate(self._packet_ids):
+            answers[4 * index + 2 :: 4 * count] = buffer[at : end : self._period]
+            answers[4 * index + 3 :: 4 * count] = buffer[at + 1 : end : self._period]
         self._client.socket.sendall(answers)
 
 
 class Flood(threading.Thread):
     """Publishes at QoS 0 as fast as the socket takes it, some hundred PUBLISH to a TLS record."""
 
-    def __init__(self, client: Client, frame: bytes, stop: threading.Event) -> None:
+    def __init__(self, client: Client, frames: bytes, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self._socket = client.socket
-        self._bulk = frame * max(1, BULK // len(frame))
+        self._bulk = frames * max(1, BULK // len(frames))
         self._stop_event = stop
 
     def run(self) -> None:
@@ -179,10 +188,13 @@ class Window(threading.Thread):
             self.fault = f"PUBACKs were {answers[:12]!r}"
 
 
-def batches_of(publisher: int, size: int, batch: int, version: int) -> tuple[bytes, bytes]:
-    """Two batches of PUBLISH at QoS 1 with packet identifiers of their own."""
+def batches_of(publisher: int, sizes: Sequence[int], batch: int, version: int) -> tuple[bytes, bytes]:
+    """Two batches of PUBLISH at QoS 1 with packet identifiers of their own. `sizes`: of payloads, in turn."""
     first, second = (
-        b"".join(frame_of(publisher, size, 1, first + index, version) for index in range(batch))
+        b"".join(
+            frame_of(publisher, sizes[index % len(sizes)], 1, first + index, version)
+            for index in range(batch)
+        )
         for first in (1, batch + 1)
     )
     return first, second

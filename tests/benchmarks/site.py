@@ -24,19 +24,25 @@ topic = ["dt/#", "fl/#", "cmd/#"]
 to = "device:*"
 """
 
-# The connection caps are above all cases: one address holds all devices here.
+# The caps of connections and sessions are above all cases: one address holds all devices here.
 SETTINGS = """\
 thing = "bench-core"
 [listener]
 host = "127.0.0.1"
 max_connections = 20000
 max_connections_per_address = 20000
+max_sessions = 20000
 {bounds}
 """
 
 # `wide`: no queue or window bounds a lossless run. `default`: as each broker comes.
 BOUNDS = {
-    "wide": 'max_queued = 200000\nmax_queued_bytes = "256MiB"\n',
+    "wide": """\
+max_queued = 200000
+max_queued_bytes = "256MiB"
+session_records = 60000
+session_bytes = "64MiB"
+""",
     "default": "",
 }
 

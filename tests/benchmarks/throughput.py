@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 import threading
 import time
+from collections.abc import Sequence
+from itertools import accumulate
 
 from edgecore.mqtt.packets import V311
 from tests.benchmarks.brokers import Broker
@@ -37,18 +39,26 @@ def saturated(
     qos: int,
     seconds: float,
     one_per_record: bool = False,
+    lengths: int = 1,
 ) -> Figures:
-    """All publishers send as fast as they can; what the subscribers get in `seconds` is counted."""
+    """All publishers send as fast as they can; what the subscribers get in `seconds` is counted.
+
+    `lengths`: how many different ones the payloads have, from `size` on (1 where there are more publishers).
+    """
     stop = threading.Event()
     listening = [Client(broker, index, f"sub-{index}") for index in range(subscribers)]
-    receivers = receive(listening, size, qos)
+    sizes = range(size, size + lengths)
+    receivers = receive(listening, sizes, qos)
     sending = [Client(broker, PUBLISHERS + index, f"pub-{index}") for index in range(publishers)]
     if qos:
         batch = max(10, 100 // publishers)
-        threads = publish(sending, size, batch, Pace(receivers, LEAD), stop)
+        threads = publish(sending, sizes, batch, Pace(receivers, LEAD), stop)
     else:
         kind = RecordFlood if one_per_record else Flood
-        threads = [kind(client, frame_of(index, size, 0), stop) for index, client in enumerate(sending)]
+        threads = [
+            kind(client, b"".join(frame_of(index, each, 0) for each in sizes), stop)
+            for index, client in enumerate(sending)
+        ]
         for thread in threads:
             thread.start()
     figures = measured(broker, receivers, seconds)
@@ -58,25 +68,34 @@ def saturated(
     return figures
 
 
-def receive(listening: list[Client], size: int, qos: int, version: int = V311) -> list[Receiver]:
+def receive(listening: list[Client], sizes: Sequence[int], qos: int, version: int = V311) -> list[Receiver]:
     """Subscribe each to all measurements, and count what it gets."""
     for client in listening:
         client.subscribe("dt/#", qos)
-    return [receiver_of(client, size, qos, version) for client in listening]
+    return [receiver_of(client, sizes, qos, version) for client in listening]
 
 
-def receiver_of(client: Client, size: int, qos: int, version: int = V311) -> Receiver:
-    """Count what a client gets that has subscribed before."""
-    frame = len(frame_of(0, size, qos, version=version))
-    return Receiver(client, frame, qos, frame - size - (2 if version == V311 else 3))
+def receiver_of(client: Client, sizes: Sequence[int], qos: int, version: int = V311) -> Receiver:
+    """Count what a client gets that has subscribed before: payloads of these sizes in turn."""
+    frames = [len(frame_of(0, size, qos, version=version)) for size in sizes]
+    *starts, period = accumulate(frames, initial=0)
+    before = 2 if version == V311 else 3  # bytes of the identifier, and of no properties in 5
+    ends = zip(starts, frames, sizes, strict=True)
+    packet_ids = [start + frame - size - before for start, frame, size in ends]
+    return Receiver(client, qos, period, starts, packet_ids if qos else ())
 
 
 def publish(
-    sending: list[Client], size: int, batch: int, pace: Pace, stop: threading.Event, version: int = V311
+    sending: list[Client],
+    sizes: Sequence[int],
+    batch: int,
+    pace: Pace,
+    stop: threading.Event,
+    version: int = V311,
 ) -> list[Window]:
     """Let each publish at QoS 1, two batches in flight."""
     threads = [
-        Window(client, batches_of(index, size, batch, version), batch, pace, stop)
+        Window(client, batches_of(index, sizes, batch, version), batch, pace, stop)
         for index, client in enumerate(sending)
     ]
     for thread in threads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
+from turn_database import TurnDatabase, session_store
 
 from edgecore.base.clock import ManualClock
 from edgecore.base.group import DeviceSpec, Row
@@ -12,6 +13,7 @@ from edgecore.listener.admission import Admission
 from edgecore.listener.credential import CertificateCredential
 from edgecore.listener.device_session import DeviceSession
 from edgecore.listener.door import Door
+from edgecore.listener.kept_sessions import KeptSessions
 from edgecore.listener.refusals import Refusals
 from edgecore.listener.sessions import Sessions
 from edgecore.listener.settings import ListenerSettings
@@ -21,9 +23,10 @@ from edgecore.router import Router
 OPEN, CLOSED = False, True
 END = "the server ends the connection"
 LOST = "the network fails"
-# What CONNACK says of this server in 5: Receive Maximum 1024, Maximum Packet Size 262144, no subscription
-# identifiers, none shared.
-ANNOUNCED = bytes.fromhex("210400 2700040000 220010")
+# What CONNACK says of this server in 5: Receive Maximum 1024, Maximum Packet Size 262144, and this many
+# topic aliases.
+ALIASES = 16
+ANNOUNCED = bytes.fromhex("210400 2700040000 22") + ALIASES.to_bytes(2, "big")
 
 # Packets, written down ------------------------------------------------------------------------------
 
@@ -74,6 +77,12 @@ def connack(v, present=0, given=b""):
 
 
 CONNACK = {v: connack(v) for v in (3, 5)}
+
+
+def kept(v, client="c", expiry=3600, flags=0, given=b"", **more):
+    """A CONNECT of a session that outlives its connection: for ever in 3.1.1, `expiry` seconds in 5."""
+    lasting = b"\x11" + expiry.to_bytes(4, "big") if v == 5 else b""
+    return connect(v, client, flags=flags, given=lasting + given, **more)
 
 
 def publish(v, topic, payload, qos=0, pid=0, retain=0, dup=0, given=b""):
@@ -141,23 +150,23 @@ class Book:
 
 
 class Server:
-    """The server side. Made here and nowhere else: what outlives a connection, and what one starts with."""
+    """The server side. Made here and nowhere else: what outlives a connection, and what one starts with.
+
+    The disk is there, and its commits are done within the step that causes them.
+    """
 
     def __init__(self):
-        self.clock, self.due = ManualClock(), []
+        self.clock, self.due, self.database = ManualClock(), [], TurnDatabase()
         self.router = Router(self.clock)
         self.specs = {name: DeviceSpec(name, name) for name in "abc"}
         nobody_there = Row(("device:*",), ("f/#",), ("function:f",))
         self.router.set_rows([Row(("device:*",), ("t/#", "$x/#"), ("device:*",)), nobody_there], self.specs)
+        settings = ListenerSettings()
+        store, _ = session_store(self.database)
+        self.kept = KeptSessions(store, self.router, settings, self.clock)
+        sessions = Sessions(self.kept, map(str, count(1)).__next__)
         turn = Turn(self.due.append)
-        self.door = Door(
-            ListenerSettings(),
-            self.router,
-            Sessions(unique=map(str, count(1)).__next__),
-            Refusals(),
-            turn,
-            self.clock,
-        )
+        self.door = Door(settings, self.router, sessions, Refusals(), turn, self.clock)
         self.admission = Admission(Book(), self.specs.get)
 
     def open(self, wire, device):
@@ -169,11 +178,13 @@ class Server:
         self.clock.advance(seconds)
         for session in sessions:
             session.check(self.clock.monotonic())
+        self.kept.sweep()
 
     def settle(self):
-        """Do what is put off to the end of a turn of the loop."""
-        while self.due:
-            self.due.pop()()
+        """Do what is put off to the end of a turn of the loop, and what waits for the disk."""
+        while self.due or self.database.commit():
+            while self.due:
+                self.due.pop(0)()
 
 
 class House:
@@ -228,6 +239,22 @@ def play(steps):
         assert house.heard() == expected, f"step {number}"
 
 
+class OneOf:
+    """Bytes of which the standard leaves the order, or the choice, to the server."""
+
+    def __init__(self, *those):
+        self.those = those
+
+    def __eq__(self, other):
+        return other in self.those
+
+    def __hash__(self):
+        return hash(self.those)
+
+    def __repr__(self):
+        return f"one of {self.those}"
+
+
 def hears(**expected):
     return {
         who: [b"".join(each for each in what if each != END), *([END] if END in what else [])]
@@ -239,6 +266,11 @@ def hears(**expected):
 
 def arrive(v, *who, client="c", **more):
     return [(one, connect(v, client, **more), hears(**{one: CONNACK[v]})) for one in who]
+
+
+def come(v, who, present, *then, **more):
+    """The client of a session that is kept connects, and hears whether it is there and what it is owed."""
+    return (who, kept(v, **more), hears(**{who: [connack(v, present), *then]}))
 
 
 def take(v, who, topic_filter, options=0, pid=1):

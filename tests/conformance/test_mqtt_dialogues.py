@@ -394,15 +394,10 @@ DIALOGUES = [
     *row(5, "4.3.3-13", "QoS 2 goes on after expiry", qos_2_in_after_expiry(5)),
     *both(("4.7.3-3", "the longest topic"), ("4.7.3-3", "the longest topic"), the_longest_topic),
     *both(("4.8.0-2", "a message that has no room"), ("3.4.2-1", "a message that has no room"), no_room),
-]
-
-MENDED = [
-    *rows(
-        row(5, "4.5.0-1", "no local, and another client of the device", no_local_for_another_client(5)),
-    ),
+    *row(5, "4.5.0-1", "no local, and another client of the device", no_local_for_another_client(5)),
 ]
 
 
-@pytest.mark.parametrize("steps", [*rows(DIALOGUES), *MENDED])
+@pytest.mark.parametrize("steps", rows(DIALOGUES))
 def test_dialogue(steps):
     play(steps)

@@ -3,121 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
-import ssl
+import sys
 from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 
-from edgecore.base.clock import SystemClock
-from edgecore.base.group import DeviceSpec, Row
-from edgecore.listener import ListenerService, ListenerSettings, TlsFiles
-from edgecore.listener.pki import CertificateAuthority
-from edgecore.listener.tls import fingerprint_of
-from edgecore.router import Router
+sys.path.insert(0, str(Path(__file__).parent))
+from foreign import MOSQUITTO, Aws5, device, mosquitto, proves
 
-MOSQUITTO = shutil.which("mosquitto_pub") and shutil.which("mosquitto_sub")
 VERSIONS = pytest.mark.parametrize("version", [paho.MQTTv311, paho.MQTTv5], ids=["3.1.1", "5"])
 PLAIN = pytest.mark.parametrize(
     "version",
     [paho.MQTTv311, paho.MQTTv5],
     ids=["3: MQTT-7.0.0-2, 3: MQTT-7.1.1-1 paho over TLS", "5: MQTT-4.2.0-1 paho over TLS"],
 )
-
-
-def proves(name):
-    """Name a test after the statements that it proves, as the rows of the tables are."""
-    return pytest.mark.parametrize((), [pytest.param(id=name)])
-
-
-class Book(dict):
-    def lookup(self, fingerprint):
-        return self.get(fingerprint)
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory):
-    """The core's own authority, and certificates for `one` and `two`."""
-    folder = tmp_path_factory.mktemp("pki")
-    authority = CertificateAuthority.load_or_create(folder)
-    authority.ensure_server_certificate(())
-    for name in ("one", "two"):
-        issued = authority.issue_device(name)
-        (folder / f"{name}.pem").write_bytes(issued.certificate)
-        (folder / f"{name}.key").write_bytes(issued.key)
-    return folder
-
-
-@pytest.fixture
-async def service(pki):
-    specs = {name: DeviceSpec(name, name) for name in ("one", "two")}
-    router = Router(SystemClock())
-    router.set_rows([Row(("device:*",), ("t/#",), ("device:*",))], specs)
-    book = Book()
-    for name in specs:
-        book[fingerprint_of(ssl.PEM_cert_to_DER_cert((pki / f"{name}.pem").read_text()))] = name
-    files = TlsFiles(pki / "ca.pem", pki / "server.pem", pki / "server.key")
-    listener = ListenerService(
-        ListenerSettings("127.0.0.1", 0), router, book, specs.get, files, SystemClock()
-    )
-    ready = asyncio.Event()
-    task = asyncio.create_task(listener.run(ready.set))
-    async with asyncio.timeout(5):
-        await ready.wait()
-    yield listener
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-class Device:
-    """A paho client whose callbacks end in a queue of the loop."""
-
-    def __init__(self, pki: Path, name: str, version: int) -> None:
-        self.events: asyncio.Queue = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def put(*event):
-            loop.call_soon_threadsafe(self.events.put_nowait, event)
-
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, f"paho-{name}", protocol=version)
-        self.client.tls_set(pki / "ca.pem", pki / f"{name}.pem", pki / f"{name}.key")
-        self.client.on_connect = lambda _c, _u, _f, reason, _p: put("connect", str(reason))
-        self.client.on_subscribe = lambda _c, _u, _m, reasons, _p: put("subscribe", *map(str, reasons))
-        self.client.on_publish = lambda _c, _u, mid, _r, _p: put("publish", mid)
-        self.client.on_message = lambda _c, _u, message: put("message", message)
-        self.client.on_disconnect = lambda _c, _u, _f, reason, _p: put("disconnect", str(reason))
-
-    async def connect(self, port: int) -> None:
-        await asyncio.to_thread(self.client.connect, "localhost", port)
-        self.client.loop_start()
-        assert await self.event("connect") == ("Success",)
-
-    async def event(self, kind: str):
-        async with asyncio.timeout(10):
-            while True:
-                found = await self.events.get()
-                if found[0] == kind:
-                    return found[1:]
-
-    async def close(self) -> None:
-        self.client.disconnect()
-        await asyncio.to_thread(self.client.loop_stop)
-        self.client._reset_sockets()  # paho leaves its pair of wake-up sockets to the collector
-
-
-@contextlib.asynccontextmanager
-async def device(pki, name, version, port):
-    made = Device(pki, name, version)
-    try:
-        await made.connect(port)
-        yield made
-    finally:
-        await made.close()
 
 
 @PLAIN
@@ -175,24 +76,22 @@ async def test_paho_of_5_hears_of_a_takeover(service, pki):
 
 
 @pytest.mark.interop
-@pytest.mark.skipif(not MOSQUITTO, reason="mosquitto-clients is not installed")
+@MOSQUITTO
 @pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
 @pytest.mark.parametrize("qos", ["0", "1", "2"])
 async def test_mosquittos_tools_publish_and_receive(service, pki, version, qos):
-    def command(tool, name, *more):
-        tls = ("--cafile", "ca.pem", "--cert", f"{name}.pem", "--key", f"{name}.key")
-        where = ("-h", "localhost", "-p", str(service.port), "-V", version, "-i", f"m-{name}")
-        return (tool, *where, *tls, "-q", qos, *more)
-
+    said = ("-t", "t/m", "-m", "from afar")
     subscriber = await asyncio.create_subprocess_exec(
-        *command("mosquitto_sub", "two", "-t", "t/#", "-C", "1"), stdout=asyncio.subprocess.PIPE, cwd=pki
+        *mosquitto("mosquitto_sub", version, "two", service.port, "-q", qos, "-t", "t/#", "-C", "1"),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=pki,
     )
     try:
         async with asyncio.timeout(10):
             while not service._router.status()["subscriptions"]:  # noqa: ASYNC110  the tool tells nobody
                 await asyncio.sleep(0.01)
             publisher = await asyncio.create_subprocess_exec(
-                *command("mosquitto_pub", "one", "-t", "t/m", "-m", "from afar"), cwd=pki
+                *mosquitto("mosquitto_pub", version, "one", service.port, "-q", qos, *said), cwd=pki
             )
             assert await publisher.wait() == 0
             assert await subscriber.stdout.read() == b"from afar\n"
@@ -201,46 +100,6 @@ async def test_mosquittos_tools_publish_and_receive(service, pki, version, qos):
         if subscriber.returncode is None:
             subscriber.kill()
             await subscriber.wait()
-
-
-@pytest.fixture
-def crt():
-    """What awscrt's clients stand on: one thread of its event loop."""
-    io = pytest.importorskip("awscrt.io")
-    group = io.EventLoopGroup(1)
-    return io.ClientBootstrap(group, io.DefaultHostResolver(group))
-
-
-class Aws5:
-    """AWS's MQTT 5 client, whose callbacks end in a queue of the loop."""
-
-    def __init__(self, pki, name, port, bootstrap):
-        builder = pytest.importorskip("awsiot.mqtt5_client_builder")
-        self.events: asyncio.Queue = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def put(kind):
-            return lambda data: loop.call_soon_threadsafe(self.events.put_nowait, (kind, data))
-
-        self.client = builder.mtls_from_path(
-            str(pki / f"{name}.pem"),
-            str(pki / f"{name}.key"),
-            ca_filepath=str(pki / "ca.pem"),
-            endpoint="localhost",
-            port=port,
-            client_id=f"aws5-{name}",
-            client_bootstrap=bootstrap,
-            on_publish_received=put("message"),
-            on_lifecycle_connection_success=put("connect"),
-            on_lifecycle_stopped=put("stopped"),
-        )
-
-    async def event(self, kind):
-        async with asyncio.timeout(20):
-            while True:
-                found, data = await self.events.get()
-                if found == kind:
-                    return data
 
 
 @proves("3: MQTT-7.0.0-1 the uplink's client is served here")

@@ -156,15 +156,10 @@ DIALOGUES = [
     *both(("3.3.1-5", "its QoS is kept"), ("3.3.1-5 3.8.4-8", "its QoS is kept"), retained_at_qos_1),
     *both(("3.3.1-10", "an empty one is sent"), ("3.3.1-6", "an empty one is sent"), empty_to_those_there),
     *row(5, "3.3.2-5 3.3.2-6", "expiry of what is retained", expiry(5)),
-]
-
-MENDED = [
-    *rows(
-        row(5, "3.8.4-5", "retain handling 1, twice in one packet", twice_in_one_packet(5)),
-    ),
+    *row(5, "3.8.4-5", "retain handling 1, twice in one packet", twice_in_one_packet(5)),
 ]
 
 
-@pytest.mark.parametrize("steps", [*rows(DIALOGUES), *MENDED])
+@pytest.mark.parametrize("steps", rows(DIALOGUES))
 def test_retained(steps):
     play(steps)

@@ -6,6 +6,7 @@ The law: what comes in is accepted, or refused with a documented reason; nothing
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 from edgecore.base.clock import ManualClock
@@ -57,7 +58,7 @@ class Noted:
     """Takes the place of the listener's log of refusals."""
 
     def __init__(self):
-        self.last = None
+        self.last, self.connects = None, Counter()
 
     def note(self, kind, peer, reason, now, *, each=False):
         self.last = (kind, reason)

@@ -61,8 +61,9 @@ class Wire:
 class House:
     """A publisher and three subscribers, of which one may speak the other version."""
 
-    def __init__(self, kind, version, mixed=False, asked=(0, 1, 2), window=256, answers="all"):
-        self.settings, self.answers, self.read = ListenerSettings(max_in_flight=window), answers, [0, 0, 0]
+    def __init__(self, kind, version, mixed=False, asked=(0, 1, 2), window=256, answers="all", queue=1000):
+        self.settings = ListenerSettings(max_in_flight=window, max_queued=queue)
+        self.answers, self.read = answers, [0, 0, 0]
         self.router, self.due, self.clock = Router(ManualClock()), [], ManualClock()
         self.specs = {name: DeviceSpec(name, name) for name in ("pub", "a", "b", "c")}
         # "as" and a denied topic are on some routes, so that both kinds of way are met.
@@ -195,14 +196,15 @@ def streams(draw):
     st.sampled_from([(0, 1, 2), (1, 1, 1), (1, 2, 1), (2, 2, 2)]),
     st.sampled_from([256, 256, 3]),
     st.sampled_from(["all", "all", "none", "odd"]),
+    st.sampled_from([1000, 1000, 4]),
 )
-def test_the_fast_path_equals_the_general_path(stream, mixed, cuts, asked, window, answers):
+def test_the_fast_path_equals_the_general_path(stream, mixed, cuts, asked, window, answers, queue):
     version, data = stream
     points = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     parts = [data[start:end] for start, end in pairwise(points)]
     outcomes = []
     for kind in (DeviceSession, Slow):
-        house = House(kind, version, mixed, asked, window, answers)
+        house = House(kind, version, mixed, asked, window, answers, queue)
         house.play(parts)
         outcomes.append(house.outcome())
     assert outcomes[0] == outcomes[1]

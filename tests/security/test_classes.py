@@ -1,9 +1,9 @@
 """The classes of vulnerability that brokers of others had, each held by a test named after its class.
 
 Here is what concerns the listener, the language and the routes. Four classes are held where their rooms are:
-store and files (tests/unit/store/test_crash.py, test_opening.py), the remap on the way to the cloud
-(tests/unit/uplink/test_mapping.py), TLS itself (tests/unit/listener/test_tls.py and test_transport.py,
-which drive real handshakes), and the operator's page, which this project does not have yet.
+store and files (test_class_17_store_files.py beside this file), the remap on the way to the cloud
+(tests/unit/uplink/test_mapping.py), TLS itself (test_class_19_tls.py), and the operator's page, which this project
+does not have yet.
 """
 
 from __future__ import annotations

@@ -68,6 +68,48 @@ def test_the_wait_for_acknowledgements_is_a_histogram():
     assert found[f"{LATENCY}_sum",] == 0.25
 
 
+def test_sessions_that_are_kept_and_what_waits_for_them():
+    kept = {"sessions": 5, "away": 4, "expired": 3, "queued": 20, "in_flight": 2, "bytes": 900}
+    lost = {"overflow": 6, "not-allowed": 1}
+    found = samples({"listener": {"status": {"kept": {**kept, "dropped": lost}}}})
+    assert found["edgecore_kept_sessions",] == 5.0
+    assert found["edgecore_kept_sessions_away",] == 4.0
+    assert found["edgecore_kept_expired_sessions_total",] == 3.0
+    assert found["edgecore_kept_queued_messages",] == 20.0
+    assert found["edgecore_kept_in_flight_messages",] == 2.0
+    assert found["edgecore_kept_bytes",] == 900.0
+    assert found["edgecore_kept_dropped_messages_total", "overflow"] == 6.0
+    assert found["edgecore_kept_dropped_messages_total", "not-allowed"] == 1.0
+
+
+def test_who_comes_by_which_port_and_who_is_not_let_in():
+    listener = {
+        "connections_by_port": {"mqtt": 3, "websocket": 2, "password": 1},
+        "refused_connects": {"not_authorized": 4, "bad_user_name_or_password": 5},
+        "traffic": {"sockets": 20, "connects": 10},
+        "takeovers": 1,
+        "passwords_waiting": 7,
+    }
+    router = {"subscriptions": 8, "shared_subscriptions": 2, "retained": 3, "retained_bytes": 60}
+    found = samples({"listener": {"status": listener}, "router": {"status": router}})
+    assert found["edgecore_listener_port_connections", "websocket"] == 2.0
+    assert found["edgecore_listener_port_connections", "password"] == 1.0
+    assert found["edgecore_listener_refused_connects_total", "bad_user_name_or_password"] == 5.0
+    assert found["edgecore_listener_opened_connections_total",] == 20.0
+    assert found["edgecore_listener_received_connects_total",] == 10.0
+    assert found["edgecore_listener_takeovers_total",] == 1.0
+    assert found["edgecore_listener_waiting_passwords",] == 7.0
+    assert found["edgecore_shared_subscriptions",] == 2.0
+    assert found["edgecore_retained_bytes",] == 60.0
+
+
+def test_salvaged_rows_are_summed_for_each_damaged_file():
+    salvaged = {"edgecore.sqlite.damaged-1": {"sessions": 2, "queue_records": 40}, "registry.damaged-2": {}}
+    found = samples({"store": {"status": {"salvaged": salvaged}}})
+    assert found["edgecore_store_salvaged_rows", "edgecore.sqlite.damaged-1"] == 42.0
+    assert found["edgecore_store_salvaged_rows", "registry.damaged-2"] == 0.0
+
+
 def test_what_the_listener_has_moved_and_who_was_denied():
     listener = {"traffic": {"bytes_sent": 5, "publishes_received": 6}, "queued": 7, "refused": {"connect": 8}}
     router = {"denied_by_kind": {"device": 9}}

@@ -12,32 +12,50 @@ import pytest
 from edgecore.api import ApiService, ApiSettings
 from edgecore.base.clock import ManualClock
 from edgecore.base.commit import Commit
-from edgecore.base.errors import CertificateError, ConfigError, RefusedError, StoreError, UnavailableError
+from edgecore.base.errors import (
+    CertificateError,
+    ConfigError,
+    PasswordError,
+    RefusedError,
+    StoreError,
+    UnavailableError,
+)
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.base.identity import CLOUD, CORE, device
-from edgecore.base.interfaces import DeviceRecord, IssuedCertificate
+from edgecore.base.interfaces import DeviceCertificate, DeviceRecord
 from edgecore.base.message import Message
 from edgecore.router import Router
 
-RECORD = DeviceRecord("loop-north", ("ab12",), (), 5.0)
+RECORD = DeviceRecord("loop-north", 5.0, (DeviceCertificate("ab12", 5.0),))
 
 
 class FakeDevices:
-    def __init__(self):
-        self.asked = []
+    async def add(self, name, csr=b"", *, certificate=b"", days=0):
+        raise CertificateError(f"found device name {name!r}, expected other characters")
 
-    async def add(self, name, csr=b""):
-        self.asked.append((name, csr))
-        if name == "bad name":
-            raise CertificateError("found device name 'bad name', expected other characters")
-        return IssuedCertificate(name, b"CERT", b"" if csr else b"KEY", b"CA")
-
-    async def revoke(self, name):
-        self.asked.append(("revoke", name))
-        return DeviceRecord(name, (), ("ab12",), 5.0)
+    def rotation(self):
+        return None
 
     def records(self):
         return (RECORD,)
+
+
+class FakePasswords:
+    """Takes what is long enough."""
+
+    def __init__(self):
+        self.known = {"lamp": b"correct horse"}
+
+    async def set(self, name, password):
+        if len(password) < 8:
+            raise PasswordError(f"found a password of {len(password)} bytes")
+        self.known[name] = password
+
+    async def remove(self, name):
+        return self.known.pop(name, None) is not None
+
+    def names(self):
+        return sorted(self.known)
 
 
 class FakeStatuses:
@@ -76,9 +94,16 @@ class Window:
             [Row(("device:*",), ("to/cloud",), ("cloud",))], {"sensor": DeviceSpec("sensor", "sensor")}
         )
         self.devices = FakeDevices()
+        self.passwords = FakePasswords()
         self.statuses = FakeStatuses()
         self.service = ApiService(
-            settings or ApiSettings(), self.router, self.devices, self.statuses, self.run_dir, ManualClock()
+            settings or ApiSettings(),
+            self.router,
+            self.devices,
+            self.passwords,
+            self.statuses,
+            self.run_dir,
+            ManualClock(),
         )
 
     async def __aenter__(self):
@@ -162,24 +187,8 @@ async def test_metrics_are_what_prometheus_reads(window):
 
 
 async def test_devices_are_listed(window):
-    assert await window.get("/devices") == (
-        200,
-        {"devices": [{"name": "loop-north", "fingerprints": ["ab12"], "revoked": [], "added_at": 5.0}]},
-    )
-
-
-async def test_a_device_is_added(window):
-    assert await window.post("/devices", {"name": "new"}) == (
-        201,
-        {"name": "new", "certificate": "CERT", "key": "KEY", "ca": "CA"},
-    )
-    assert window.devices.asked == [("new", b"")]
-
-
-async def test_a_signing_request_travels_along(window):
-    _, body = await window.post("/devices", {"name": "new", "csr": "PEM"})
-    assert body["key"] == ""
-    assert window.devices.asked == [("new", b"PEM")]
+    status, body = await window.get("/devices")
+    assert (status, body["devices"][0]["name"], body["rotation"]) == (200, "loop-north", None)
 
 
 async def test_an_error_of_the_registry_is_put_as_json(window):
@@ -188,11 +197,13 @@ async def test_an_error_of_the_registry_is_put_as_json(window):
     assert body["error"].startswith("found device name 'bad name'")
 
 
-async def test_a_device_is_revoked(window):
-    status, body = await window.post("/devices/loop-north/revoke")
-    assert status == 200
-    assert body["revoked"] == ["ab12"]
-    assert window.devices.asked == [("revoke", "loop-north")]
+async def test_passwords_are_set_and_taken_away(window):
+    assert await window.post("/passwords/gate", {"password": "battery staple"}) == (200, {"name": "gate"})
+    assert await window.get("/passwords") == (200, {"devices": ["gate", "lamp"]})
+    assert await window.post("/passwords/lamp/remove") == (200, {"name": "lamp", "removed": True})
+    status, body = await window.post("/passwords/gate", {"password": "short"})
+    assert (status, body["error"]) == (400, "found a password of 5 bytes")
+    assert window.passwords.known == {"gate": b"battery staple"}
 
 
 async def test_an_operator_publishes_by_the_rows_of_any_source(window):

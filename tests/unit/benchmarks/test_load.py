@@ -5,7 +5,7 @@ import pytest
 
 from edgecore.mqtt.packets import V5, V311
 from tests.benchmarks.client import frame_of
-from tests.benchmarks.load import Receiver, Window, batches_of
+from tests.benchmarks.load import Window, batches_of
 from tests.benchmarks.throughput import receiver_of
 
 WITHIN = 10
@@ -45,7 +45,7 @@ def test_all_frames_of_all_publishers_have_one_length():
 def test_a_receiver_counts_and_acknowledges_whatever_the_split(ends, version):
     ours, theirs = ends
     stream = b"".join(frame_of(3, 200, 1, number, version) for number in (1, 258, 65_535))
-    receiver = receiver_of(Plain(theirs), 200, 1, version)
+    receiver = receiver_of(Plain(theirs), [200], 1, version)
     ours.sendall(stream[:300])
     assert ours.recv(4, socket.MSG_WAITALL) == b"\x40\x02\0\x01"
     ours.sendall(stream[300:])
@@ -56,16 +56,31 @@ def test_a_receiver_counts_and_acknowledges_whatever_the_split(ends, version):
     assert receiver.fault == ""
 
 
+def test_a_receiver_finds_the_identifiers_of_frames_of_several_lengths(ends):
+    ours, theirs = ends
+    sizes = (100, 101, 120)  # the last two need two bytes for their length
+    receiver = receiver_of(Plain(theirs), sizes, 1)
+    both, _ = batches_of(3, sizes, 6, V311)
+    ours.sendall(both)
+    assert ours.recv(24, socket.MSG_WAITALL) == b"".join(
+        b"\x40\x02\0" + bytes((number,)) for number in range(1, 7)
+    )
+    ours.close()
+    receiver.join(WITHIN)
+    assert receiver.messages == 6
+    assert receiver.fault == ""
+
+
 def test_a_receiver_names_what_it_did_not_expect(ends):
     ours, theirs = ends
-    receiver = Receiver(Plain(theirs), len(frame_of(0, 64, 0)), 0, 0)
+    receiver = receiver_of(Plain(theirs), [64], 0)
     ours.sendall(b"\xe0" + frame_of(0, 64, 0)[1:])
     receiver.join(WITHIN)
     assert receiver.fault == "a frame starts with b'\\xe0'"
 
 
 def window(end, total):
-    return Window(Plain(end), batches_of(0, 8, 2, V311), 2, None, threading.Event(), total)
+    return Window(Plain(end), batches_of(0, [8], 2, V311), 2, None, threading.Event(), total)
 
 
 def test_a_window_ends_when_its_last_batch_is_acknowledged(ends):

@@ -1,7 +1,5 @@
 import os
 
-import pytest
-
 from tests.benchmarks import procfs
 
 ROLLUP = """\
@@ -39,5 +37,6 @@ def test_a_meter_reads_this_process():
     sum(range(1_000_000))
     found = meter.read(1000)
     assert found["cpu"] > 0
-    assert found["broker_busy"] == pytest.approx(found["generator_busy"])
+    assert found["broker_busy"] > 0
+    assert found["generator_busy"] > 0
     assert found["rate"] > 0

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from edgecore.api import ApiService, ApiSettings
 from edgecore.base.clock import ManualClock
-from edgecore.base.errors import CertificateError
+from edgecore.base.errors import CertificateError, PasswordError
 from edgecore.base.group import Row
 from edgecore.base.identity import CLOUD, CORE
-from edgecore.base.interfaces import DeviceRecord, IssuedCertificate
+from edgecore.base.interfaces import DeviceCertificate, DeviceRecord, IssuedCertificate, Rotation
 from edgecore.base.message import Message
 from edgecore.cli import main
 from edgecore.config.paths import Paths
@@ -56,20 +56,77 @@ class Taker:
 
 
 class FakeDevices:
+    """A registry whose certificates are words."""
+
     def __init__(self):
         self.known = {}
+        self.under_way = None
+        self.asked = []
 
-    async def add(self, name, csr=b""):
-        self.known[name] = DeviceRecord(name, ("ab",), (), 1_700_000_000.0)
-        return IssuedCertificate(name, b"CERT\n", b"" if csr else b"KEY\n", b"CA\n")
+    async def add(self, name, csr=b"", *, certificate=b"", days=0):
+        return self._grant("add", name, csr, certificate, days)
 
-    async def revoke(self, name):
+    async def renew(self, name, csr=b"", *, certificate=b"", days=0):
+        self.record(name)
+        return self._grant("renew", name, csr, certificate, days)
+
+    def _grant(self, what, name, csr, certificate, days):
+        self.asked.append((what, name, csr, certificate, days))
+        known = self.known.get(name, DeviceRecord(name, 1_700_000_000.0)).certificates
+        fingerprint = f"{len(known) + 0xAB:064x}"
+        more = {"issuer": "registered"} if certificate else {"serial": "1f"}
+        granted = DeviceCertificate(fingerprint, 1_700_000_000.0, authority="abcdef0123456789", **more)
+        self.known[name] = DeviceRecord(name, 1_700_000_000.0, (*known, granted))
+        return IssuedCertificate(
+            name, certificate or b"CERT\n", b"" if csr or certificate else b"KEY\n", b"CA\n", fingerprint
+        )
+
+    async def revoke(self, name, certificate=None):
+        self.asked.append(("revoke", name, certificate))
+        known = self.record(name)
+        gone = [
+            replace(each, revoked_at=1_700_000_060.0) if certificate in (None, each.fingerprint) else each
+            for each in known.certificates
+        ]
+        self.known[name] = replace(known, certificates=tuple(gone))
+        return self.known[name]
+
+    def record(self, name):
         if name not in self.known:
             raise CertificateError(f"no device {name!r} here: edgecore device list shows all")
-        return DeviceRecord(name, (), ("ab",), 1_700_000_000.0)
+        return self.known[name]
 
     def records(self):
         return tuple(self.known.values())
+
+    def rotation(self):
+        return self.under_way
+
+    async def rotate(self):
+        self.under_way = Rotation("abc", tuple(self.known))
+        return self.under_way
+
+    async def finish_rotation(self, *, force=False):
+        self.asked.append(("finish", force))
+        if self.under_way.waiting and not force:
+            raise CertificateError("found devices that hold nothing of the new authority")
+        return self.under_way
+
+
+class FakePasswords:
+    def __init__(self):
+        self.known = {}
+
+    async def set(self, name, password):
+        if len(password) < 8:
+            raise PasswordError("found a short password")
+        self.known[name] = password
+
+    async def remove(self, name):
+        return self.known.pop(name, None) is not None
+
+    def names(self):
+        return tuple(sorted(self.known))
 
 
 class Core:
@@ -80,6 +137,7 @@ class Core:
         self.units = {}
         self.cloud = Taker()
         self.devices = FakeDevices()
+        self.passwords = FakePasswords()
         self.router = Router(ManualClock())
         self.router.set_rows([Row(("device:*",), ("to/cloud",), ("cloud",))], {})
         self.router.attach("cloud", self.cloud)
@@ -118,7 +176,7 @@ class Core:
         self._end = asyncio.Event()
         clock = ManualClock()
         run = Paths.under(self.folder).run
-        service = ApiService(ApiSettings(), self.router, self.devices, self, run, clock)
+        service = ApiService(ApiSettings(), self.router, self.devices, self.passwords, self, run, clock)
         task = asyncio.create_task(service.run(self._ready.set))
         await self._end.wait()
         task.cancel()

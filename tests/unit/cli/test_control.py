@@ -13,7 +13,7 @@ def control(core):
 
 
 def test_asks_and_is_answered(control):
-    assert control.get("/devices") == {"devices": []}
+    assert control.get("/devices") == {"devices": [], "rotation": None}
     assert control.post("/devices", {"name": "a"})["certificate"] == "CERT\n"
 
 

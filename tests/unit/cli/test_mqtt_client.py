@@ -19,10 +19,10 @@ from edgecore.base.message import Message
 from edgecore.cli import exit_codes
 from edgecore.cli.mqtt_client import DeviceClient
 from edgecore.cli.options import credentials_of
-from edgecore.listener import ListenerService, ListenerSettings, TlsFiles
+from edgecore.listener import KeptSessions, ListenerService, ListenerSettings, Sessions, TlsFiles
 from edgecore.listener.pki import CertificateAuthority
-from edgecore.listener.registry import fingerprint_of
 from edgecore.router import Router
+from edgecore.store import Database, SessionStore
 
 DEVICES = {"gate": DeviceSpec("gate", "gate")}
 ROWS = [
@@ -51,7 +51,7 @@ class Door:
         self.known = {}
         for name in ("gate", "stray"):
             issued = authority.issue_device(name)
-            self.known[fingerprint_of(issued.certificate)] = name
+            self.known[issued.fingerprint] = name
             for part, content in (("cert", issued.certificate), ("key", issued.key)):
                 (folder / f"{name}.{part}.pem").write_bytes(content)
         (folder / "ca.pem").write_bytes(authority.certificate)
@@ -59,9 +59,7 @@ class Door:
         self.router = Router(SystemClock())
         self.router.set_rows(ROWS, DEVICES)
         self.router.attach("cloud", self.cloud)
-        tls = TlsFiles(folder / "pki" / "ca.pem", certificate, key)
-        settings = ListenerSettings(host="127.0.0.1", port=0)
-        self.service = ListenerService(settings, self.router, self, DEVICES.get, tls, SystemClock())
+        self.tls = TlsFiles(folder / "pki" / "ca.pem", certificate, key)
         self.port = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
@@ -72,7 +70,6 @@ class Door:
     def __enter__(self):
         self._thread.start()
         assert self._ready.wait(10)
-        self.port = self.service.port
         return self
 
     def __exit__(self, *_):
@@ -95,11 +92,48 @@ class Door:
 
     async def _serve(self):
         self._loop = asyncio.get_running_loop()
-        self._end = asyncio.Event()
-        task = asyncio.create_task(self.service.run(self._ready.set))
-        await self._end.wait()
-        task.cancel()
-        await asyncio.wait([task])
+        self._end, clock = asyncio.Event(), SystemClock()
+        settings = ListenerSettings("127.0.0.1", 0, websocket=False)
+        async with Database(self.folder / "edgecore.sqlite") as database:
+            self.kept = KeptSessions(SessionStore(database), self.router, settings, clock)
+            await self.kept.open()
+            sessions = Sessions(self.kept)
+            service = ListenerService(
+                settings, self.router, self, DEVICES.get, self.tls, clock, sessions=sessions
+            )
+
+            def ready():
+                self.port = service.port
+                self._ready.set()
+
+            task = asyncio.create_task(service.run(ready))
+            await self._end.wait()
+            task.cancel()
+            await asyncio.wait([task])
+
+    def publish(self, topic, payload, qos):
+        """Publish from the core, and wait until the router has it."""
+        done = threading.Event()
+
+        def act():
+            self.router.publish(Message(topic, payload, qos, CORE))
+            done.set()
+
+        self._loop.call_soon_threadsafe(act)
+        assert done.wait(5)
+
+    def until_away(self):
+        """Wait until the core has noticed that the session has no connection."""
+        away = threading.Event()
+
+        def look():
+            if self.kept.status()["away"]:
+                away.set()
+            else:
+                self._loop.call_later(0.01, look)
+
+        self._loop.call_soon_threadsafe(look)
+        assert away.wait(5)
 
     def client(self, name="gate"):
         return DeviceClient(
@@ -134,6 +168,29 @@ def test_watches_as_a_device(edgecore, door):
     cert = door.folder / "gate.cert.pem"
     done = edgecore("sub", "cmd/gate/#", "--cert", cert, "--port", door.port, "-n", "1", "--json")
     assert json.loads(done.out) == {"topic": "cmd/gate/open", "payload": "now", "qos": 0, "retain": False}
+
+
+def test_a_session_with_a_name_has_what_came_meanwhile_and_each_message_once(edgecore, door):
+    cert = door.folder / "gate.cert.pem"
+    watch = ["sub", "cmd/gate/#", "--cert", cert, "--port", door.port, "--session", "desk", "--json", "-n"]
+    door.when_subscribed(("cmd/gate/a", b"live"))
+    assert json.loads(edgecore(*watch, "1").out)["payload"] == "live"
+    door.until_away()
+    for number in range(3):
+        door.publish("cmd/gate/a", f"{number}".encode(), 1)
+    shown = [json.loads(line) for line in edgecore(*watch, "2").out.splitlines()]
+    assert [(each["payload"], each["qos"]) for each in shown] == [("0", 1), ("1", 1)]
+    # What was on its way and not shown is shown the next time.
+    door.until_away()
+    assert json.loads(edgecore(*watch, "1").out)["payload"] == "2"
+    door.until_away()
+    assert door.kept.status()["queued"] == 0
+
+
+def test_a_session_is_a_device_s(edgecore, door):
+    done = edgecore("sub", "a", "--session", "desk")
+    assert done.code == exit_codes.USAGE
+    assert "--session NAME needs --cert" in done.err
 
 
 def test_a_subscription_that_is_refused(door):

@@ -18,8 +18,8 @@ def test_a_line_for_each_unit(edgecore, core):
     assert done.code == 0
     heading, store, router = done.out.splitlines()
     assert heading.split() == ["unit", "state", "for", "restarts"]
-    assert store.split() == ["store", "running", "0:01:30", "0", "commits", "12"]
-    assert router.split() == ["router", "running", "published", "4"]
+    assert store.split() == ["store", "running", "0:01:30", "0", "12", "commits"]
+    assert router.split() == ["router", "running", "4", "messages", "published"]
 
 
 def test_a_unit_that_is_down_says_why_and_the_exit_code_tells(edgecore, core):
@@ -63,3 +63,18 @@ def test_the_words_beside_a_unit(own, text):
 
 def test_a_unit_without_a_status_has_no_words():
     assert details({"state": "running"}) == ""
+
+
+def test_a_unit_with_words_of_its_own_says_them_unless_it_is_down():
+    assert details(unit(commits=12, path="/x"), "store") == "12 commits"
+    assert details({**unit("broken", commits=12), "reason": "no disk"}, "store") == "no disk"
+
+
+def test_in_80_columns_nothing_is_cut_off(edgecore, core, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    kept = {"sessions": 30, "away": 18, "queued": 1240, "bytes": 300_000, "dropped": {"overflow": 7}}
+    core.units = {"listener": unit(port=8883, other_ports="websocket 8884", connected=12, kept=kept)}
+    lines = edgecore("status", "--dir", core.folder).out.splitlines()
+    assert max(map(len, lines)) <= 80
+    words = " ".join(line[lines[1].index("port") :].strip() for line in lines[1:])
+    assert words == details(core.units["listener"], "listener")

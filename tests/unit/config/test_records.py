@@ -29,6 +29,7 @@ class Settings:
     wait: float = 2.0
     whole_wait: int = 60
     wave: Inner = Inner(2.0, 20.0)
+    pages: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.count == 13:
@@ -46,6 +47,7 @@ REFERENCE = {
     "wait": "2s",
     "whole_wait": "1m",
     "wave": {"low": "2s", "high": "20s"},
+    "pages": [],
 }
 
 
@@ -64,11 +66,13 @@ def test_nothing_said_is_the_default():
 def test_everything_said():
     text = (
         'words = ""\nlevel = "high"\nflag = true\ncount = 5\nretries = 0\nport = 0\nsize = "1KiB"\n'
-        'wait = "100ms"\nwhole_wait = "2m"\n[s.wave]\nhigh = "30s"'
+        'wait = "100ms"\nwhole_wait = "2m"\npages = ["a", "b"]\n[s.wave]\nhigh = "30s"'
     )
     record, faults = read(text, {"hidden": "h"})
     assert faults == ""
-    assert record == Settings("h", "", "high", True, 5, 0, 0, 1024, pytest.approx(0.1), 120, Inner(2.0, 30.0))
+    assert record == Settings(
+        "h", "", "high", True, 5, 0, 0, 1024, pytest.approx(0.1), 120, Inner(2.0, 30.0), ("a", "b")
+    )
     assert isinstance(record.whole_wait, int)
 
 
@@ -90,6 +94,8 @@ def test_everything_said():
         ("wait = 2", "s.wait: found 2, expected a duration"),
         ('wait = "0s"', "s.wait"),
         ('whole_wait = "1.5s"', "s.whole_wait: found '1.5s', expected a duration"),
+        ('pages = "a"', "s.pages: found 'a', expected a list of texts"),
+        ('pages = ["a", 3]', "expected a list of texts"),
         ("wave = 3", "s.wave: found 3, expected a table"),
         ('wave = { low = "x" }', "s.wave.low: found 'x', expected a duration"),
         ('wave = { lwo = "1s" }', "Did you mean 'low'?"),
@@ -105,10 +111,8 @@ def test_what_is_wrong(text, says):
 
 
 def test_forms():
-    assert [form_of(value) for value in ("1KB", "1s", "x", 3, True)] == [
+    assert [form_of(value) for value in ("1KB", "1s", "x", 3, True, [])] == [
         "size",
         "duration",
-        "plain",
-        "plain",
-        "plain",
+        *["plain"] * 4,
     ]

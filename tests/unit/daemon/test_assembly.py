@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import ssl
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,10 @@ from edgecore.daemon.assembly import House, Wanted
 from edgecore.daemon.health import Notifier
 from edgecore.daemon.supervisor import Unit
 from edgecore.listener import ListenerSettings, TlsFiles
+from edgecore.listener.books import open_books
 from edgecore.listener.pki import CertificateAuthority
-from edgecore.listener.registry import Registry
+from edgecore.mqtt.codec import encode
+from edgecore.mqtt.packets import Connect
 from edgecore.store import Dictionary
 from edgecore.uplink import aws
 
@@ -64,19 +67,26 @@ def build(tmp_path):
         place.mkdir(parents=True)
     authority = CertificateAuthority.load_or_create(paths.pki)
     certificate, key = authority.ensure_server_certificate()
-    dictionary = Dictionary.open(paths.registry)
-    registry = Registry(dictionary, authority, SystemClock())
-    config = Config("core-7", paths, listener=ListenerSettings(host="127.0.0.1", port=0))
+    dictionaries = [Dictionary.open(paths.registry), Dictionary.open(paths.passwords)]
+    books = open_books(*dictionaries, authority, SystemClock())
+    config = Config("core-7", paths, listener=ListenerSettings("127.0.0.1", 0, websocket_port=0))
 
     def build(group=None, **changes):
         wanted = Wanted(group, watchdog=changes.pop("watchdog", None))
-        tls = TlsFiles(paths.pki / "ca.pem", certificate, key)
+        tls = TlsFiles(paths.pki / "ca.pem", certificate, key, books.registry.anchors)
         settings = dataclasses.replace(config, **changes)
-        return House(settings, wanted, registry, tls, Notifier(), SystemClock())
+        renew = authority.renew_server_certificate
+        return House(settings, wanted, books, tls, Notifier(), SystemClock(), renew)
 
-    build.registry = registry
+    def forget_house():
+        """Tell the one that ran nothing more, as where it was another process."""
+        books.registry._revoked.clear()
+        books.passwords._changed.clear()
+
+    build.registry, build.passwords, build.forget_house = books.registry, books.passwords, forget_house
     yield build
-    dictionary.close()
+    for each in dictionaries:
+        each.close()
 
 
 class Running:
@@ -109,7 +119,9 @@ async def test_the_port_is_noted_while_the_door_is_open(build, tmp_path):
     ports = Path(tmp_path / "core" / "run" / "ports.json")
     async with Running(build()) as house:
         noted = json.loads(await asyncio.to_thread(ports.read_text))
-        assert noted["mqtt"] == house.supervisor.statuses()["listener"]["status"]["port"]
+        status = house.supervisor.statuses()["listener"]["status"]
+        assert noted["mqtt"] == status["port"]
+        assert status["other_ports"] == f"websocket {noted['websocket']}"
     assert not await asyncio.to_thread(ports.exists)
 
 
@@ -168,6 +180,8 @@ async def test_a_unit_that_does_not_come_up_fails_the_activation(build, monkeypa
 
 def connected(folder, issued, port):
     """A client of the door, as a device that was just issued its certificate."""
+    folder = folder / issued.fingerprint
+    folder.mkdir(exist_ok=True)
     for name, content in (("cert", issued.certificate), ("key", issued.key), ("ca", issued.ca)):
         (folder / f"{name}.pem").write_bytes(content)
     credentials = Credentials(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
@@ -188,6 +202,94 @@ async def test_a_revoked_device_is_sent_out_at_once(build, site, tmp_path):
         client = await asyncio.to_thread(connected, tmp_path, issued, port)
         await build.registry.revoke("sensor")
         await until_the_door_closes(client)
+
+
+async def test_a_device_with_a_password_is_sent_out_when_it_is_taken_away_or_changed(build, site, tmp_path):
+    listener = ListenerSettings("127.0.0.1", 0, websocket=False, passwords=True, password_port=0)
+    async with Running(build(site, listener=listener)) as house:
+        issued = await build.registry.add("sensor")
+        await asyncio.to_thread((tmp_path / "ca.pem").write_bytes, issued.ca)
+        context = await asyncio.to_thread(ssl.create_default_context, cafile=str(tmp_path / "ca.pem"))
+        port = house._door.ports["password"]
+        for change in (
+            lambda: build.passwords.set("sensor", b"battery staple"),
+            lambda: build.passwords.remove("sensor"),
+            lambda: build.registry.revoke("sensor"),
+        ):
+            await build.passwords.set("sensor", b"correct horse")
+            reader, writer = await asyncio.open_connection("localhost", port, ssl=context)
+            async with asyncio.timeout(15):
+                writer.write(encode(Connect("c", 5, username="sensor", password=b"correct horse"), 5))
+                assert (await reader.readexactly(4))[3] == 0  # CONNACK: Success
+                await change()
+                rest = await reader.read()
+                assert b"\xe0" in rest  # DISCONNECT
+                assert b"no longer admitted" in rest
+                writer.close()
+                await writer.wait_closed()
+
+
+async def test_a_device_that_was_revoked_while_no_core_ran_leaves_nothing(build, site):
+    async with Running(build(site)) as house:
+        for name in ("sensor", "lamp"):
+            await build.registry.add(name)
+        sent = Message("dt/sensor/a", b"kept", 1, device("sensor"), retain=True)
+        assert house.router.publish(sent).allowed
+    build.forget_house()
+    await build.registry.revoke("sensor")
+    async with Running(build()) as house:
+        assert house.router.status()["retained"] == 0
+
+
+async def test_a_device_with_nothing_but_a_password_keeps_what_is_its_own_until_that_is_gone(build, site):
+    async with Running(build(site)) as house:
+        await build.passwords.set("sensor", b"correct horse")
+        sent = Message("dt/sensor/a", b"kept", 1, device("sensor"), retain=True)
+        assert house.router.publish(sent).allowed
+    build.forget_house()
+    async with Running(build()) as house:
+        assert house.router.status()["retained"] == 1
+        await build.passwords.set("sensor", b"battery staple")
+        assert house.router.status()["retained"] == 1
+        await build.passwords.remove("sensor")
+        assert house.router.status()["retained"] == 0
+
+
+async def test_a_certificate_that_ends_with_its_authority_leaves_a_device_its_password(build, site):
+    async with Running(build(site)) as house:
+        await build.registry.add("sensor")
+        await build.passwords.set("sensor", b"correct horse")
+        sent = Message("dt/sensor/a", b"kept", 1, device("sensor"), retain=True)
+        assert house.router.publish(sent).allowed
+        await build.registry.rotate()
+        await build.registry.finish_rotation(force=True)
+        assert house.router.status()["retained"] == 1
+        await build.registry.revoke("sensor")
+        assert house.router.status()["retained"] == 0
+
+
+async def test_the_authority_changes_under_a_running_house(build, site, tmp_path):
+    async with Running(build(site)) as house:
+        port = house.supervisor.statuses()["listener"]["status"]["port"]
+        old = await build.registry.add("sensor")
+        first = await asyncio.to_thread(connected, tmp_path, old, port)
+        await build.registry.rotate()
+        new = await build.registry.renew("sensor")
+        for issued in (old, new):
+            (await asyncio.to_thread(connected, tmp_path, issued, port)).__exit__(None, None, None)
+        await build.registry.finish_rotation()
+        await until_the_door_closes(first)  # its certificate has ended with the old authority
+        last = await asyncio.to_thread(connected, tmp_path, new, port)
+        last.__exit__(None, None, None)
+
+
+async def test_what_is_trusted_may_change_before_the_door_is_there(build, site, tmp_path):
+    house = build(site)
+    await build.registry.rotate()
+    issued = await build.registry.add("sensor")
+    async with Running(house):
+        port = house.supervisor.statuses()["listener"]["status"]["port"]
+        (await asyncio.to_thread(connected, tmp_path, issued, port)).__exit__(None, None, None)
 
 
 async def test_a_device_that_left_the_group_is_sent_out_at_once(build, site, tmp_path):

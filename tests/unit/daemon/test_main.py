@@ -120,6 +120,30 @@ def test_a_port_that_is_taken_ends_it_with_the_reason(folder):
     assert "core ends unit=listener" in words
 
 
+@pytest.mark.parametrize(
+    ("said", "taken"), [("", 0), ("[listener]\nwebsocket_port = 9001\npassword_port = 9001\n", 9001)]
+)
+def test_a_core_that_is_told_its_port_leaves_the_standard_ones_to_others(folder, said, taken):
+    with (folder / "edgecore.toml").open("a") as settings:
+        settings.write(said)
+    listener = main._configured(Options(folder, mqtt_port=9000)).listener
+    assert (listener.port, listener.websocket_port, listener.password_port) == (9000, taken, taken)
+    standard = main._configured(Options(folder)).listener
+    assert (standard.websocket_port, standard.password_port) == ((taken, taken) if taken else (8884, 8885))
+
+
+def test_each_port_that_is_open_is_noted(folder):
+    with (folder / "edgecore.toml").open("a") as settings:
+        settings.write("[listener]\npasswords = true\n")
+    with running(folder) as core:
+        port_of(core, folder)
+        noted = json.loads((folder / "run" / "ports.json").read_text())
+        assert set(noted) == {"mqtt", "websocket", "password", "pid"}
+        core.send_signal(signal.SIGTERM)
+        core.stderr.read()
+        assert core.wait(PATIENCE) == exit_codes.OK
+
+
 def test_a_second_core_on_the_folder_is_refused(folder):
     held = pytest.raises(LockedError, match=f"held by process {os.getpid()}: another edgecore runs")
     with StoreLock(folder / "state" / "lock"), held:

@@ -8,9 +8,8 @@ from edgecore.daemon.ports import Announced
 
 
 class Door:
-    port = 4321
-
     def __init__(self, error=None):
+        self.ports = {"mqtt": 4321, "websocket": 4322}
         self.error = error
         self.end = asyncio.Event()
 
@@ -32,10 +31,10 @@ async def until_ready(service):
     return task
 
 
-async def test_the_port_can_be_read_while_the_door_is_open(tmp_path):
+async def test_the_ports_can_be_read_while_the_door_is_open(tmp_path):
     path = tmp_path / "ports.json"
     task = await until_ready(Announced(Door(), path))
-    assert json.loads(path.read_text()) == {"mqtt": 4321, "pid": os.getpid()}
+    assert json.loads(path.read_text()) == {"mqtt": 4321, "websocket": 4322, "pid": os.getpid()}
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -100,3 +100,40 @@ def book():
 def keeping():
     """A house that keeps sessions, on a disk of its own."""
     return House(TurnDatabase())
+
+
+def shake_hands(server, client, name="localhost"):
+    """Two ends of TLS in memory, both verifying; gives the client's certificate (DER). Raises SSLError."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near = client.wrap_bio(to_client, to_server, server_hostname=name)
+    far = server.wrap_bio(to_server, to_client, server_side=True)
+    ends = [near, far]
+    while ends:
+        for end in tuple(ends):
+            try:
+                end.do_handshake()
+                ends.remove(end)
+            except ssl.SSLWantReadError:
+                pass
+    return far.getpeercert(binary_form=True)
+
+
+@pytest.fixture
+def shake():
+    return shake_hands
+
+
+@pytest.fixture
+def client_of(tmp_path):
+    """A TLS client for what a core has issued: certificate, key and CA, as a device keeps them."""
+
+    def make(issued, ca=None, key=None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default of Python 3.13
+        context.load_verify_locations(cadata=(ca or issued.ca).decode())
+        chain = tmp_path / f"{issued.fingerprint}.pem"
+        chain.write_bytes(issued.certificate + (key or issued.key))
+        context.load_cert_chain(chain)
+        return context
+
+    return make

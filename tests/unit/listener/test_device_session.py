@@ -53,6 +53,7 @@ def test_an_unknown_certificate_is_refused_at_connect(house, version):
     assert session._wire.sent[0][3] == (0x87 if version == V5 else 5)
     assert session._wire.finished
     assert house.refusals.counts == {"connect": 1}
+    assert house.refusals.connects == {"not_authorized": 1}
     session.lost()
     assert len(house.sessions) == 0
 
@@ -415,6 +416,8 @@ def test_packets_and_bytes_are_counted_on_both_paths(house, version):
         "publishes_sent": 4,
         "bytes_received": len(plain + asked),
         "bytes_sent": len(sent),
+        "sockets": 0,
+        "connects": 0,
     }
     assert two.session.in_flight == 1
     assert two.session.queued == 0

@@ -107,13 +107,22 @@ def test_who_is_refused_has_changed_nothing(make_core):
 def test_a_store_that_takes_nothing_leaves_no_session_that_seems_connected(core):
     core.away(TWO)
     core.database.full = True
-    for principal in (ONE, TWO):
-        with pytest.raises(RefusedError):
-            core.open(principal)
+    with pytest.raises(RefusedError):
+        core.open(ONE)
+    with pytest.raises(RefusedError):
+        core.open(TWO, will=will())
     core.database.full = False
     assert core.kept.status()["away"] == core.sessions == 1
     core.after(100.0)
     assert core.sessions == 0
+
+
+def test_a_store_that_takes_nothing_lets_in_who_comes_for_what_fills_it(core):
+    core.away(TWO)
+    core.database.full = True
+    assert core.open(TWO).present
+    core.database.full = False
+    assert core.sessions == 1
 
 
 # End ------------------------------------------------------------------------------------------------

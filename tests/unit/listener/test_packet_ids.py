@@ -66,3 +66,21 @@ def test_nobody_looks_at_what_is_outstanding_for_each_message():
     for _ in range(29_998):
         ids.next()
     assert ids.looks == 2
+
+
+def test_a_run_has_identifiers_in_a_row_and_does_not_go_round():
+    taken = set()
+    ids = PacketIds(lambda: taken)
+    assert ids.next_run(10) == 1
+    ids.start_after(MAX_PACKET_ID - 5)
+    assert ids.next_run(10) == 1
+    taken.update({20, 40})
+    ids.start_after(15)
+    assert ids.next_run(10) == 21
+    assert ids.next() == 31
+
+
+def test_where_no_row_is_long_enough_there_is_none():
+    ids = PacketIds(lambda: set(range(1, MAX_PACKET_ID, 3)))
+    assert ids.next_run(5) == 0
+    assert ids.next() % 3 != 1

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edgecore.base.errors import CertificateError
-from edgecore.listener.pki import MAX_CSR_BYTES, SERVER_LIFE, CertificateAuthority, write_atomically
+from edgecore.listener import pem_files, pki
+from edgecore.listener.pki import MAX_DAYS, SERVER_LIFE, CertificateAuthority
+from edgecore.listener.tls import TlsFiles, fingerprint_of, server_context
 
 
 @pytest.fixture
@@ -37,39 +39,18 @@ def request(key=None, name="whoever"):
     return builder.sign(key, algorithm).public_bytes(serialization.Encoding.PEM)
 
 
-def handshake(authority, folder, server_name, issued):
-    """Two ends of TLS 1.3 in memory, both verifying; gives what the server sees of the client."""
-    certificate, key = authority.ensure_server_certificate()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, key)
-    server.verify_mode = ssl.CERT_REQUIRED
-    server.load_verify_locations(folder / "ca.pem")
-    client = ssl.create_default_context(cafile=folder / "ca.pem")
-    client.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
-    server.verify_flags |= ssl.VERIFY_X509_STRICT
-    (folder / "device.pem").write_bytes(issued.certificate)
-    (folder / "device.key").write_bytes(issued.key)
-    client.load_cert_chain(folder / "device.pem", folder / "device.key")
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    near = client.wrap_bio(to_client, to_server, server_hostname=server_name)
-    far = server.wrap_bio(to_server, to_client, server_side=True)
-    ends = [near, far]
-    while ends:
-        for end in tuple(ends):
-            try:
-                end.do_handshake()
-                ends.remove(end)
-            except ssl.SSLWantReadError:
-                pass
-    return far.getpeercert(binary_form=True)
+def files_of(authority, folder):
+    return TlsFiles(folder / "ca.pem", *authority.ensure_server_certificate())
 
 
 @pytest.mark.parametrize("server_name", ["localhost", "127.0.0.1", "::1"])
-def test_a_device_and_the_server_accept_one_another(authority, folder, server_name):
+def test_a_device_and_the_server_accept_one_another(authority, folder, shake, client_of, server_name):
     issued = authority.issue_device("loop-north")
-    assert handshake(authority, folder, server_name, issued) == ssl.PEM_cert_to_DER_cert(
-        issued.certificate.decode()
-    )
+    server = server_context(files_of(authority, folder))
+    server.verify_flags |= ssl.VERIFY_X509_STRICT
+    der = shake(server, client_of(issued), server_name)
+    assert der == ssl.PEM_cert_to_DER_cert(issued.certificate.decode())
+    assert issued.fingerprint == fingerprint_of(der)
 
 
 def test_ca_runs_from_1970_to_9999_and_may_sign_only_certificates(authority):
@@ -172,14 +153,45 @@ def test_damaged_files_are_named(authority, folder, name, content):
         CertificateAuthority.load_or_create(folder)
 
 
-def test_a_key_of_another_kind_is_refused(authority, folder):
-    key = ed25519.Ed25519PrivateKey.generate()
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "ca.key").write_bytes(pem)
-    with pytest.raises(CertificateError, match="elliptic curve"):
-        CertificateAuthority.load_or_create(folder)
+# An end, for who wants one
+
+NOW = datetime(2027, 5, 1, 12, tzinfo=UTC)
+
+
+def test_a_certificate_ends_after_the_days_that_were_asked_for(authority):
+    certificate = load(authority.issue_device("a", days=30, now=NOW.timestamp()).certificate)
+    assert certificate.not_valid_before_utc == datetime(1970, 1, 1, tzinfo=UTC)
+    assert certificate.not_valid_after_utc == NOW + timedelta(days=30)
+
+
+@pytest.mark.parametrize("days", [-1, MAX_DAYS + 1])
+def test_a_life_that_is_none_is_refused(authority, days):
+    with pytest.raises(CertificateError, match=f"expected 1 to {MAX_DAYS}"):
+        authority.issue_device("a", days=days, now=NOW.timestamp())
+
+
+def test_a_clock_of_1970_dates_no_end(authority):
+    with pytest.raises(CertificateError, match="clock says 1970-01-01"):
+        authority.issue_device("a", days=30, now=100.0)
+    authority.issue_device("a", now=100.0)
+
+
+# Existing certificates
+
+
+def test_its_own_work_is_known(authority):
+    issued = authority.issue_device("a", days=30, now=NOW.timestamp())
+    facts = authority.examine(issued.certificate)
+    assert facts.fingerprint == issued.fingerprint
+    assert facts.authority == authority.authority
+    assert facts.not_after == (NOW + timedelta(days=30)).timestamp()
+
+
+def test_the_work_of_others_is_known_as_such(authority, tmp_path):
+    other = CertificateAuthority.load_or_create(tmp_path / "other")
+    assert authority.examine(other.issue_device("a").certificate).authority == ""
+    with pytest.raises(CertificateError, match="an authority's certificate"):
+        authority.examine(other.certificate)
 
 
 # Signing requests
@@ -192,62 +204,6 @@ def test_of_a_request_only_the_key_is_taken(authority):
     assert issued.key == b""
     assert certificate.public_key() == key.public_key()
     assert certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "loop-north"
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: ec.generate_private_key(ec.SECP384R1()),
-        ed25519.Ed25519PrivateKey.generate,
-        lambda: rsa.generate_private_key(65537, 2048),
-    ],
-)
-def test_usual_keys_are_signed(authority, make):
-    key = make()
-    assert load(authority.issue_device("a", request(key)).certificate).public_key() == key.public_key()
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: ec.generate_private_key(ec.SECP256K1()),
-        lambda: rsa.generate_private_key(65537, 1024),
-        lambda: dsa.generate_private_key(2048),
-    ],
-)
-def test_other_keys_are_refused(authority, make):
-    with pytest.raises(CertificateError, match="expected EC P-256"):
-        authority.issue_device("a", request(make()))
-
-
-def test_a_request_that_its_key_did_not_sign_is_refused(authority):
-    first, second = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    mine = ssl.PEM_cert_to_DER_cert(pem_as_certificate(request(first)))
-    point = mine.index(public_point(first))
-    forged = mine[:point] + public_point(second) + mine[point + 65 :]
-    pem = ssl.DER_cert_to_PEM_cert(forged).replace("CERTIFICATE-", "CERTIFICATE REQUEST-")
-    with pytest.raises(CertificateError, match="does not fit its public key"):
-        authority.issue_device("a", pem.encode())
-
-
-def pem_as_certificate(pem):
-    return pem.decode().replace("CERTIFICATE REQUEST", "CERTIFICATE").strip()
-
-
-def public_point(key):
-    return key.public_key().public_bytes(
-        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-    )
-
-
-def test_a_request_that_is_none_is_refused_with_how_to_make_one(authority):
-    with pytest.raises(CertificateError, match="openssl req"):
-        authority.issue_device("a", b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n")
-
-
-def test_a_huge_request_is_not_read(authority):
-    with pytest.raises(CertificateError, match=str(MAX_CSR_BYTES)):
-        authority.issue_device("a", b"x" * (MAX_CSR_BYTES + 1))
 
 
 # The server's certificate
@@ -323,26 +279,239 @@ def test_server_certificate_is_remade_when_it_cannot_be_used(authority, folder, 
     load(certificate.read_bytes()).verify_directly_issued_by(load(authority.certificate))
 
 
-def test_a_server_name_that_is_none_is_refused(authority):
-    with pytest.raises(CertificateError, match="DNS name or an IP address"):
-        authority.ensure_server_certificate(["bücher.example"])
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, b"old", 0o600)
-
-    def fail(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, b"new", 0o600)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("bücher.example", "DNS name or an IP address"), ("*.com", "wildcard"), ("*", "wildcard")],
+)
+def test_a_server_name_that_is_none_is_refused(authority, name, words):
+    with pytest.raises(CertificateError, match=words):
+        authority.ensure_server_certificate([name])
 
 
 def test_a_renewal_says_whether_the_server_certificate_is_another_one(authority):
     assert authority.renew_server_certificate()
     assert not authority.renew_server_certificate()
     assert authority.renew_server_certificate(["10.0.0.9"])
+
+
+# The change of the authority
+
+
+@pytest.fixture
+def others_server(authority, folder):
+    """A server's context as the door makes it, from the files as they are now."""
+    return lambda: server_context(files_of(authority, folder))
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_both_authorities_are_trusted_in_every_phase_of_a_change(
+    authority, folder, shake, client_of, others_server
+):
+    """Old: knows the old CA alone. New: was issued meanwhile, and has both. Each phase by real handshakes."""
+    old = authority.issue_device("old")
+    shake(others_server(), client_of(old))
+
+    authority.start_rotation()
+    new = authority.issue_device("new")
+    assert new.ca.startswith(old.ca)
+    assert len(x509.load_pem_x509_certificates(new.ca)) == 2
+    assert shake(others_server(), client_of(old))
+    assert shake(others_server(), client_of(new))
+
+    authority.finish_rotation()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake(others_server(), client_of(old))  # the device refuses the server
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake(others_server(), client_of(old, ca=new.ca))  # the server refuses the device
+    assert shake(others_server(), client_of(new))
+    after = authority.issue_device("after")
+    assert len(x509.load_pem_x509_certificates(after.ca)) == 1
+    assert shake(others_server(), client_of(after))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake(others_server(), client_of(after, ca=old.ca))
+
+
+def test_why_the_old_authority_signs_the_server_meanwhile(authority, folder, tmp_path, shake, client_of):
+    """The two other ways, as docs/decisions/0008 has them: an old device verifies neither."""
+    old = authority.issue_device("old")
+    authority.start_rotation()
+    first, second = authority._signers
+    key = ec.generate_private_key(ec.SECP256R1())
+    leaf = second.server(key.public_key(), [x509.DNSName("localhost")], datetime(2099, 1, 1, tzinfo=UTC))
+    cross = (
+        x509.CertificateBuilder(first.certificate.subject, second.certificate.subject)
+        .public_key(second.key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(1970, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2099, 1, 1, tzinfo=UTC))
+    )
+    for extension in second.certificate.extensions:
+        cross = cross.add_extension(extension.value, extension.critical)
+    cross = cross.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(first.key.public_key()), critical=False
+    ).sign(first.key, hashes.SHA256())
+    pem_files.write_atomically(tmp_path / "key", pem_files.key_pem(key), 0o600)
+    for chain, words in (
+        ([leaf], "self-signed certificate in certificate chain"),
+        ([leaf, cross], "path length constraint exceeded"),
+    ):
+        pem_files.write_atomically(tmp_path / "chain", pem_files.pem_of(*chain), 0o600)
+        server = server_context(TlsFiles(folder / "ca.pem", tmp_path / "chain", tmp_path / "key"))
+        with pytest.raises(ssl.SSLCertVerificationError, match=words):
+            shake(server, client_of(old))
+        assert shake(server, client_of(authority.issue_device("new")))
+
+
+def test_the_server_is_the_old_authoritys_until_the_change_is_finished(authority, folder):
+    certificate, _ = authority.ensure_server_certificate()
+    before = certificate.read_bytes()
+    authority.start_rotation()
+    assert authority.rotating
+    assert not authority.renew_server_certificate()
+    authority.ensure_server_certificate(["10.0.0.9"])  # made anew, by the old one still
+    load(certificate.read_bytes()).verify_directly_issued_by(load(before[before.index(b"-----BEGIN", 1) :]))
+    authority.finish_rotation()
+    assert not authority.rotating
+    assert authority.renew_server_certificate(["10.0.0.9"])
+    load(certificate.read_bytes()).verify_directly_issued_by(load(authority.certificate))
+
+
+def test_a_second_change_waits_for_the_first(authority):
+    authority.start_rotation()
+    bundle = authority.certificate
+    with pytest.raises(CertificateError, match="finish that first"):
+        authority.start_rotation()
+    assert authority.certificate == bundle
+
+
+def test_a_change_survives_restarts(authority, folder):
+    authority.start_rotation()
+    again = CertificateAuthority.load_or_create(folder)
+    assert (again.rotating, again.authority, again.certificate) == (
+        True,
+        authority.authority,
+        authority.certificate,
+    )
+    assert names_in(folder) == ["ca.key", "ca.pem", "next-ca.key"]
+    again.finish_rotation()
+    assert names_in(folder) == ["ca.key", "ca.pem"]
+    third = CertificateAuthority.load_or_create(folder)
+    assert (third.rotating, third.authority) == (False, authority.authority)
+    third.start_rotation()
+    assert third.rotating
+
+
+class CutError(BaseException):
+    """The plug is pulled."""
+
+
+@pytest.fixture
+def cut_before(monkeypatch):
+    """Pull the plug before the n-th change of a file: each is whole or not there (write_atomically, move)."""
+
+    def arm(number):
+        left = [number]
+
+        def counted(change):
+            def run(*args):
+                left[0] -= 1
+                if left[0] == 0:
+                    raise CutError
+                return change(*args)
+
+            return run
+
+        monkeypatch.setattr(pki, "move", counted(pem_files.move))
+        monkeypatch.setattr(pki, "write_atomically", counted(pem_files.write_atomically))
+        monkeypatch.setattr(pem_files, "write_atomically", counted(pem_files.write_atomically))
+
+    return arm
+
+
+@pytest.mark.parametrize(("number", "begun"), [(1, False), (2, False), (3, True)])
+def test_a_start_that_is_cut_has_begun_or_not(authority, folder, cut_before, monkeypatch, number, begun):
+    device = authority.issue_device("a")
+    cut_before(number)
+    if not begun:
+        with pytest.raises(CutError):
+            authority.start_rotation()
+    else:
+        authority.start_rotation()
+    monkeypatch.undo()
+    again = CertificateAuthority.load_or_create(folder)
+    assert again.rotating == begun
+    assert again.examine(device.certificate).authority
+    if not begun:
+        again.start_rotation()
+    again.finish_rotation()
+    assert names_in(folder) == ["ca.key", "ca.pem"]
+
+
+@pytest.mark.parametrize(("number", "ended"), [(1, False), (2, True), (3, True)])
+def test_a_finish_that_is_cut_starts_and_ends(authority, folder, cut_before, monkeypatch, number, ended):
+    old = authority.issue_device("old")
+    authority.start_rotation()
+    new = authority.issue_device("new")
+    cut_before(number)
+    if number < 3:
+        with pytest.raises(CutError):
+            authority.finish_rotation()
+    else:
+        authority.finish_rotation()
+    monkeypatch.undo()
+    again = CertificateAuthority.load_or_create(folder)
+    assert again.rotating == (not ended)
+    assert again.authority == authority.authority
+    assert bool(again.examine(new.certificate).authority)
+    assert bool(again.examine(old.certificate).authority) == (not ended)
+    if not ended:
+        again.finish_rotation()
+    assert names_in(folder) == ["ca.key", "ca.pem"]
+    server_context(files_of(again, folder))
+
+
+def test_what_cannot_be_written_is_said_and_can_be_repeated(authority, folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pki, "write_atomically", full)
+    with pytest.raises(CertificateError, match=r"No space left.*repeat the command"):
+        authority.start_rotation()
+    assert not authority.rotating
+    monkeypatch.undo()
+    authority.start_rotation()
+    monkeypatch.setattr(pki, "write_atomically", full)
+    with pytest.raises(CertificateError, match="No space left"):
+        authority.finish_rotation()
+    assert authority.rotating
+    monkeypatch.undo()
+    authority.finish_rotation()
+    assert not authority.rotating
+    assert not CertificateAuthority.load_or_create(folder).rotating
+
+
+def test_a_lost_bundle_is_remade_for_both_keys(authority, folder):
+    authority.start_rotation()
+    new = authority.issue_device("new")
+    (folder / "ca.pem").unlink()
+    again = CertificateAuthority.load_or_create(folder)
+    assert again.rotating
+    assert again.examine(new.certificate).authority == authority.authority
+
+
+@pytest.mark.parametrize("damage", ["no next key", "another next key", "another key", "three"])
+def test_files_of_a_change_that_do_not_fit_are_named(authority, folder, tmp_path, damage):
+    authority.start_rotation()
+    other = CertificateAuthority.load_or_create(tmp_path / "other")
+    if damage == "no next key":
+        (folder / "next-ca.key").unlink()
+    elif damage == "three":
+        (folder / "ca.pem").write_bytes(authority.certificate + other.certificate)
+    else:
+        name = "next-ca.key" if damage == "another next key" else "ca.key"
+        (folder / name).write_bytes((tmp_path / "other" / "ca.key").read_bytes())
+    with pytest.raises(CertificateError, match="backup"):
+        CertificateAuthority.load_or_create(folder)

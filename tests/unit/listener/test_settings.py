@@ -18,6 +18,11 @@ def test_the_sessions_bounds_are_those_that_were_set():
     "wrong",
     [
         {"port": 70_000},
+        {"websocket_port": 70_000},
+        {"password_port": -1},
+        {"websocket_origins": ("panel.example",)},
+        {"websocket_origins": ("https://panel.example", "https://panel.example/path")},
+        {"websocket_origins": ("https://Panel.example",)},
         {"max_connections": 0},
         {"max_connections_per_address": 0},
         {"max_connections_per_device": 0},
@@ -31,3 +36,8 @@ def test_what_mqtt_does_not_allow_is_refused_by_name(wrong):
     with pytest.raises(ConfigError) as caught:
         ListenerSettings(**wrong)
     assert caught.value.key == f"listener.{next(iter(wrong))}"
+
+
+def test_pages_are_named_by_their_origin():
+    pages = ("https://panel.example", "https://192.0.2.1:8443", "app://panel")
+    assert ListenerSettings(websocket_origins=pages).websocket_origins == pages

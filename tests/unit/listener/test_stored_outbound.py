@@ -4,12 +4,14 @@ from turn_database import TurnDatabase, session_store
 from edgecore.base.errors import RefusedError, RemoteProtocolError
 from edgecore.base.identity import CORE
 from edgecore.base.message import Message
-from edgecore.listener import stored_outbound
+from edgecore.listener import body_cache
+from edgecore.listener.bodies import SHARED, is_row
+from edgecore.listener.body_cache import READ_AHEAD
 from edgecore.listener.pool import Pool
-from edgecore.listener.stored_outbound import READ_AHEAD, ROW_OVERHEAD, Bounds, StoredOutbound, is_message
+from edgecore.listener.shelf import Bounds
+from edgecore.listener.stored_outbound import ROW_OVERHEAD, StoredOutbound
 from edgecore.mqtt.outbound import Release
 from edgecore.mqtt.packets import PUBACK, PUBCOMP
-from edgecore.store import StoredRow
 
 KEY = 1
 
@@ -283,9 +285,12 @@ def test_the_pool_counts_the_same_after_a_power_cut(client):
 
 
 def test_a_row_that_can_be_none_of_ours_is_known():
-    assert all(is_message(StoredRow(1, 1, 1, flags, 0, 0)) for flags in (1, 2, 5, 6, 9, 14))
-    assert not any(is_message(StoredRow(1, 1, 1, flags, 0, 0)) for flags in (0, 3, 4, 7, 8, 17, 255))
-    assert not is_message(StoredRow(1, 1, 0, 1, 0, 0))
+    assert all(is_row(1, flags) for flags in (1, 2, 5, 6, 9, 25, 9 + (127 << 4), SHARED | 1, SHARED | 6))
+    assert not any(
+        is_row(1, flags)
+        for flags in (0, 3, 4, 7, 10, 13, 17, 255, 9 + (128 << 4), SHARED | 9, 0x1001, 0xFFFF)
+    )
+    assert not is_row(0, 1)
 
 
 # What is given up ------------------------------------------------------------------------------------
@@ -472,7 +477,7 @@ def test_bodies_are_read_ahead_page_by_page(client):
 
 
 def test_what_is_read_ahead_is_bounded_by_bytes_but_one_is_always_read(client, monkeypatch):
-    monkeypatch.setattr(stored_outbound, "READ_AHEAD_BYTES", 100)
+    monkeypatch.setattr(body_cache, "READ_AHEAD_BYTES", 100)
     client.kept(b"x" * 500, b"1", b"2", b"3")
     asked = []
     fetch = client.store.fetch
@@ -482,14 +487,14 @@ def test_what_is_read_ahead_is_bounded_by_bytes_but_one_is_always_read(client, m
 
 
 def test_a_live_client_that_does_not_read_is_kept_few_bodies_in_memory(client, monkeypatch):
-    monkeypatch.setattr(stored_outbound, "READ_AHEAD_BYTES", 500)
+    monkeypatch.setattr(body_cache, "READ_AHEAD_BYTES", 500)
     client.attached(window=1).kept(*(b"x" * 100 for _ in range(50)))
-    assert len(client.outbound._cache) < 8
+    assert len(client.outbound._bodies._bodies) < 8
     found = client.take()
     while found:
         client.outbound.finished(found[0].packet_id, PUBACK)
         found = client.take()
-    assert (client.outbound._cache, client.outbound._cached_bytes, client.rows) == ({}, 0, 0)
+    assert (client.outbound._bodies._bodies, client.outbound._bodies._size, client.rows) == ({}, 0, 0)
 
 
 def test_what_makes_room_while_its_body_is_read_is_not_remembered(client):
@@ -499,7 +504,7 @@ def test_what_makes_room_while_its_body_is_read_is_not_remembered(client):
     client.push(b"4", b"5")
     client.commit()
     assert said(client.take()) == [b"3", b"4", b"5"]
-    assert (client.outbound._cache, client.outbound._cached_bytes) == ({}, 0)
+    assert (client.outbound._bodies._bodies, client.outbound._bodies._size) == ({}, 0)
 
 
 def test_a_row_that_cannot_be_read_is_counted_in_its_turn_and_the_others_come(client):
@@ -509,7 +514,7 @@ def test_a_row_that_cannot_be_read_is_counted_in_its_turn_and_the_others_come(cl
     connection.execute("UPDATE session_messages SET extra = x'c1' WHERE id = 3")
     assert said(client.attached().take()) == [b"1", b"4"]
     assert client.outbound.lost == {"unreadable": 2}
-    assert (client.outbound._cache, client.rows) == ({}, 2)
+    assert (client.outbound._bodies._bodies, client.rows) == ({}, 2)
 
 
 def test_a_row_that_is_not_there_is_counted_and_passed_over(client):

@@ -59,7 +59,11 @@ def test_what_was_not_acknowledged_comes_again_under_its_identifier(keeping, ver
     two.subscribe(qos=1)
     send(keeping, b"1")
     (first,) = two.receive()
+    status = keeping.kept.status()
+    assert (status["queued"], status["in_flight"], status["away"]) == (0, 1, 0)
     two.session.lost()
+    status = keeping.kept.status()
+    assert (status["queued"], status["in_flight"], status["away"]) == (1, 0, 1)
     two = keeping.kept_device("two", version)
     assert [(each.packet_id, each.payload, each.dup) for each in two.first] == [(first.packet_id, b"1", True)]
 
@@ -240,11 +244,13 @@ def test_a_session_ends_when_its_time_is_over(keeping):
     away(keeping)
     keeping.clock.advance(3599.0)
     keeping.kept.sweep()
-    assert keeping.kept.status()["sessions"] == 1
+    status = keeping.kept.status()
+    assert (status["sessions"], status["away"], status["expired"]) == (1, 1, 0)
     keeping.clock.advance(1.0)
     keeping.kept.sweep()
     keeping.turn_over()
-    assert keeping.kept.status()["sessions"] == 0
+    status = keeping.kept.status()
+    assert (status["sessions"], status["away"], status["expired"]) == (0, 0, 1)
     assert not keeping.kept_device("two").connack.session_present
 
 

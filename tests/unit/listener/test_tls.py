@@ -4,7 +4,7 @@ import ssl
 import pytest
 
 from edgecore.base.errors import CertificateError
-from edgecore.listener.tls import MAX_HANDSHAKE_BYTES, TlsChannel, TlsFiles, server_context
+from edgecore.listener.tls import MAX_HANDSHAKE_BYTES, TlsChannel, TlsFiles, check_trustable, server_context
 
 
 class TlsClient:
@@ -93,7 +93,7 @@ def test_our_close_reaches_the_peer(pki):
     assert client.tls.read(10) == b""
 
 
-@pytest.mark.parametrize("name", [None, "expired", "foreign"])
+@pytest.mark.parametrize("name", [None, "foreign"])
 def test_a_bad_certificate_fails_the_handshake_and_the_peer_hears_why(pki, name):
     channel, client = TlsChannel(server_context(pki.files)), TlsClient(pki.client(name))
     with pytest.raises(ssl.SSLError):
@@ -101,6 +101,19 @@ def test_a_bad_certificate_fails_the_handshake_and_the_peer_hears_why(pki, name)
     assert not channel.established
     with pytest.raises(ssl.SSLError):
         client.read(channel.take())
+
+
+def test_the_dates_of_a_certificate_are_left_to_the_registry(pki):
+    """A clock of 1970 must not lock out who holds a certificate that began later (docs/decisions/0011)."""
+    channel, _ = establish(pki, "expired")
+    assert channel.fingerprint() == pki.fingerprint("expired")
+
+
+def test_what_tls_cannot_trust_is_refused(pki):
+    check_trustable((pki.folder / "one.pem").read_text())
+    for pem in ("", "nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+        with pytest.raises(CertificateError, match="TLS cannot use"):
+            check_trustable(pem)
 
 
 def test_old_tls_is_refused(pki):

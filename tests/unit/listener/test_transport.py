@@ -49,9 +49,18 @@ class FakeTransport:
 class Loop:
     def __init__(self):
         self.now = 0.0
+        self.soon = []
 
     def time(self):
         return self.now
+
+    def call_soon(self, callback):
+        self.soon.append(callback)
+
+    def turn_over(self):
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
 
 
 class Line:
@@ -76,10 +85,10 @@ class Line:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = pki.client(name).wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
 
-    def _make(self, connection, fingerprint, _peer):
-        session = self.house.session(fingerprint)
+    def _make(self, connection, channel, _peer):
+        session = self.house.session(channel.fingerprint())
         session._wire = connection
-        return session
+        return session, session
 
     def shake_hands(self):
         for _ in range(3):
@@ -142,6 +151,16 @@ def test_the_peers_close_notify_is_answered(line):
         line.tls.unwrap()
     line.exchange()
     assert line.transport.eof
+    assert len(line.house.sessions) == 0
+
+
+def test_a_peer_that_ends_its_half_and_stays_is_cut_whatever_its_keep_alive(line):
+    line.send(encode(p.Connect("c", 4, keep_alive=0), 4))
+    with pytest.raises(ssl.SSLWantReadError):
+        line.tls.unwrap()
+    line.exchange()
+    line.connection.check(transport_module.LINGER)
+    assert line.transport.aborted
 
 
 def test_a_lost_connection_tells_the_session(line):
@@ -151,7 +170,7 @@ def test_a_lost_connection_tells_the_session(line):
     assert len(line.house.sessions) == 0
 
 
-@pytest.mark.parametrize("name", ["expired", "foreign", None])
+@pytest.mark.parametrize("name", ["foreign", None])
 def test_a_bad_certificate_is_refused_with_an_alert_and_counted(house, pki, name):
     line = Line(house, pki, name)
     with pytest.raises(ssl.SSLError):
@@ -255,3 +274,40 @@ def test_a_closing_transport_is_left_alone(line):
     line.transport.closing = True
     line.connection.finish()
     assert not line.transport.eof
+
+
+@pytest.fixture
+def flooding(line):
+    line.send(p.Connect("c", 5))
+    line.send(encode(p.Publish("t/x", b"x" * 1000), 5) * 200)
+    return line
+
+
+def test_who_has_much_to_say_rests_for_a_turn(flooding):
+    assert not flooding.transport.reading
+    flooding.loop.turn_over()
+    assert flooding.transport.reading
+    flooding.send(p.PingReq())
+    assert flooding.transport.reading
+
+
+def test_a_rest_does_not_end_what_the_session_holds(flooding):
+    flooding.connection.hold_reading(hold=True)
+    flooding.loop.turn_over()
+    assert not flooding.transport.reading
+    flooding.connection.hold_reading(hold=False)
+    assert flooding.transport.reading
+
+
+def test_what_the_session_held_waits_for_the_end_of_the_rest(flooding):
+    flooding.connection.hold_reading(hold=True)
+    flooding.connection.hold_reading(hold=False)
+    assert not flooding.transport.reading
+    flooding.loop.turn_over()
+    assert flooding.transport.reading
+
+
+def test_who_hangs_up_while_it_rests_is_left_alone(flooding):
+    flooding.transport.closing = True
+    flooding.loop.turn_over()
+    assert not flooding.transport.reading

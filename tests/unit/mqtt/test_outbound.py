@@ -1,10 +1,17 @@
+from array import array
+from collections import deque
+
 import pytest
 
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.base.identity import CORE
 from edgecore.base.message import Message
+from edgecore.mqtt import packets as p
+from edgecore.mqtt.codec import decode, encode
+from edgecore.mqtt.framer import Framer
 from edgecore.mqtt.outbound import MAX_PACKET_ID, QUEUED_OVERHEAD, Outbound, Release
-from edgecore.mqtt.packets import PUBACK, PUBCOMP
+from edgecore.mqtt.packets import PUBACK, PUBCOMP, V5
+from edgecore.mqtt.runs import acked_run
 
 
 def outbound(window=10, messages=3, size=10_000):
@@ -104,3 +111,72 @@ def test_what_cannot_be_sent_leaves_its_place_and_is_counted():
     queue = outbound(window=1)
     queue.give_up(queue.begin(2))
     assert (queue.in_flight, queue.dropped, queue.open) == (0, 1, True)
+
+
+def a_run(*payloads):
+    frames = b"".join(encode(p.Publish("t", each, 1, packet_id=9), V5) for each in payloads)
+    return acked_run(frames, 0, True), frames
+
+
+def read(found):
+    frames, number = found
+    packets = [decode(first, body, V5) for first, body in Framer(1 << 20).feed(frames)]
+    assert len(packets) == number
+    return [(each.packet_id, each.payload) for each in packets]
+
+
+def test_a_run_goes_out_as_the_window_opens_and_behind_what_waits():
+    queue = outbound(window=3, messages=10)
+    first = queue.begin(1)
+    queue.push(message(0), 1, False)
+    queue.push_run(*a_run(b"1", b"2", b"3", b"4"))
+    assert queue.queued == 5
+    assert queue.next_frames(V5, 0.0, 1000) is None
+    assert queue.next(0.0).message.payload == b"0"
+    assert read(queue.next_frames(V5, 0.0, 1000)) == [(3, b"1")]
+    assert not queue.open
+    assert queue.finished(first, PUBACK)
+    assert queue.next(0.0) is None
+    assert read(queue.next_frames(V5, 0.0, 1000)) == [(4, b"2")]
+    assert queue.finish_run(array("H", [2, 3, 4]))
+    assert read(queue.next_frames(V5, 0.0, 20)) == [(5, b"3"), (6, b"4")]
+    assert (queue.queued, queue.waiting, queue.in_flight) == (0, deque(), 2)
+
+
+def test_the_oldest_of_a_run_give_way_one_by_one():
+    queue = outbound(messages=3)
+    queue.push_run(*a_run(b"1", b"2"))
+    queue.push_run(*a_run(b"3", b"4", b"5"))
+    queue.keep_bounds()
+    assert (queue.queued, queue.dropped) == (3, 2)
+    assert [payload for _, payload in read(queue.next_frames(V5, 0.0, 1000))] == [b"3", b"4", b"5"]
+
+
+def test_a_run_by_bytes_gives_way_too():
+    run, frames = a_run(b"1", b"2", b"3")
+    queue = outbound(messages=100, size=2 * (QUEUED_OVERHEAD + run.size))
+    queue.push_run(run, frames)
+    queue.keep_bounds()
+    assert [payload for _, payload in read(queue.next_frames(V5, 0.0, 1000))] == [b"2", b"3"]
+
+
+def test_a_run_goes_on_where_identifiers_are_taken_or_go_round():
+    queue = outbound(window=MAX_PACKET_ID, messages=10)
+    queue._last_id = MAX_PACKET_ID - 1
+    queue._acks.add(2)
+    queue.push_run(*a_run(b"1", b"2", b"3"))
+    found = []
+    while queue.queued:
+        found += read(queue.next_frames(V5, 0.0, 1000))
+    assert found == [(MAX_PACKET_ID, b"1"), (1, b"2"), (3, b"3")]
+
+
+def test_acknowledgements_that_are_not_due_are_taken_one_by_one():
+    queue = outbound()
+    assert queue.begin(1) == 1
+    exactly = queue.begin(2)
+    for ids in ([1, 1], [1, 9], [1, exactly]):
+        assert not queue.finish_run(array("H", ids))
+    queue.remember_share(1, "$share/g/t", message(1), 1)
+    assert not queue.finish_run(array("H", [1]))
+    assert queue.in_flight == 2

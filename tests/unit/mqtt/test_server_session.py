@@ -193,6 +193,12 @@ class FakeSending:
     def next(self, now):
         return self.items.pop(0) if self.items else None
 
+    def next_frames(self, protocol, now, most):
+        return None
+
+    def finish_run(self, ids):
+        return False
+
     def give_up(self, packet_id):
         self.given_up.append(packet_id)
 

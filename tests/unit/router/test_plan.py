@@ -135,6 +135,7 @@ def test_each_name_and_each_filter_is_a_group_of_its_own_beside_what_is_not_shar
     bus, two = bus_of(), Receiver(TWO)
     for topic_filter in ("$share/g/a/#", "$share/h/a/#", "$share/g/a/b", "a/#"):
         bus.subscribe(two, topic_filter, 1)
+    assert (bus.status()["subscriptions"], bus.status()["shared_subscriptions"]) == (4, 3)
     bus.publish(message())
     assert sorted(share for *_, share in two.got) == ["", "$share/g/a/#", "$share/g/a/b", "$share/h/a/#"]
     assert bus.unsubscribe(two, "$share/h/a/#")

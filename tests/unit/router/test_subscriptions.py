@@ -22,6 +22,18 @@ def test_matching_by_level_and_wildcards():
     assert filters(table, "a/b/c") == ["#", "a/#"]
 
 
+def test_memberships_of_share_groups_are_counted_among_all():
+    table = SubscriptionTable()
+    one, two = Someone(), Someone()
+    for someone, topic_filter in ((one, "a"), (one, "$share/g/a"), (two, "$share/g/a"), (two, "$share/h/a")):
+        table.add(Subscription(someone, topic_filter, 0))
+    assert (len(table), table.shared) == (4, 3)
+    table.remove_all(two)
+    assert (len(table), table.shared) == (2, 1)
+    table.remove(one, "$share/g/a")
+    assert (len(table), table.shared) == (1, 0)
+
+
 def test_first_level_wildcards_never_match_reserved_topics():
     table = SubscriptionTable()
     someone = Someone()

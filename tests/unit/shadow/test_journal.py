@@ -1,7 +1,7 @@
 import pytest
 
 from edgecore.base.errors import StoreError
-from edgecore.shadow.document import NOTHING
+from edgecore.shadow.document import NOTHING, Document
 from edgecore.shadow.journal import MAX_SENT, Change, Journal, Notice
 from edgecore.shadow.replica import Mark
 from edgecore.shadow.requests import Reply
@@ -91,3 +91,38 @@ async def test_numbers_of_notices_go_on_after_a_restart(db, journal):
     second, commit = again.write(Change(T, 1, SECOND, None, REPLIES))
     await durable(commit)
     assert second > first
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[", b"[1]", b"[1, 2]", b"[{}, {}, {}]", b"7", b"null"])
+async def test_a_row_that_the_disk_altered_costs_itself_alone(db, journal, content, caplog):
+    for shadow in (T, N):
+        await durable(journal.write(Change(shadow, 0, FIRST, Mark({}, 1), REPLIES))[1])
+    await durable(
+        db.write(
+            lambda c: (
+                c.execute("UPDATE shadow_documents SET content = ? WHERE name = 'n'", (content,)),
+                c.execute("UPDATE shadow_notices SET replies = x'c1' WHERE name = 'n'"),
+            )
+        )
+    )
+    again = Journal(db)
+    contents = await again.load()
+    assert contents.documents == {T: FIRST, N: Document({}, {}, FIRST.version)}
+    assert contents.documents[N].deleted
+    assert contents.marks == {T: Mark({}, 1)}
+    assert [notice.shadow for notice in contents.notices] == [T]
+    assert "cannot be read and counts as deleted" in caplog.text
+    # Its versions go on growing, and the notice that cannot be sent is deleted with the next change.
+    await durable(
+        again.write(Change(N, FIRST.version, contents.documents[N].updated({"reported": {"c": 1}}, 7)))[1]
+    )
+    contents = await Journal(db).load()
+    assert contents.documents[N].version == FIRST.version + 1
+    assert contents.unreadable == []
+
+
+async def test_an_altered_mark_is_as_if_never_synchronised(db, journal):
+    await durable(journal.write(Change(T, 0, FIRST, Mark({}, 1)))[1])
+    await durable(db.write(lambda c: c.execute("UPDATE shadow_marks SET base = x'ff'")))
+    contents = await Journal(db).load()
+    assert (contents.documents, contents.marks) == ({T: FIRST}, {})

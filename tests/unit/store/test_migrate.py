@@ -44,6 +44,29 @@ def test_a_newer_file_is_refused(connection):
         migrate(connection, "room", [FIRST])
 
 
+def test_a_salvaged_table_without_its_step_is_adopted(connection):
+    migrate(connection, "room", [FIRST])
+    connection.execute("INSERT INTO b VALUES (1)")
+    connection.execute("DELETE FROM migrations")
+    connection.execute("DROP TABLE a")
+    migrate(connection, "room", [FIRST])
+    assert connection.execute("SELECT x FROM b").fetchall() == [(1,)]
+    assert [row[1] for row in connection.execute("PRAGMA table_info(a)")] == ["x"]
+    migrate(connection, "room", [FIRST, SECOND])
+
+
+def test_another_table_of_the_name_is_not_adopted(connection):
+    connection.execute("CREATE TABLE b (y)")
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        migrate(connection, "room", [FIRST])
+
+
+@pytest.mark.parametrize("columns", ["x, k INTEGER PRIMARY KEY", "k, j, PRIMARY KEY (j, k)"])
+def test_a_key_that_sqlites_own_check_would_mistake_is_refused(connection, columns):
+    with pytest.raises(StoreError, match="put the key's columns first"):
+        migrate(connection, "room", [f"CREATE TABLE t ({columns}) WITHOUT ROWID"])
+
+
 def test_statements_are_split_where_sql_ends():
     script = "CREATE TABLE a (x DEFAULT ';');\n CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END; SELECT 1"
     assert list(statements(script)) == [

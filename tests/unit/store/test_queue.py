@@ -50,6 +50,20 @@ async def test_ids_grow_also_when_the_queue_was_emptied(tmp_path):
     assert seen[0] == IDS_PER_OPENING
 
 
+@pytest.mark.parametrize("epoch", [0, -100, 1])
+async def test_a_number_of_openings_that_was_lost_is_told_by_the_records(tmp_path, epoch):
+    async with Database(tmp_path / "core.db", NO_RESERVE) as db:
+        for _ in range(3):
+            queue = await opened(db)
+        old, commit = queue.append(b"old")
+        await durable(commit)
+        await durable(db.write(lambda c: c.execute("UPDATE queues SET epoch = ?", (epoch,))))
+        queue = await opened(db)
+        new, commit = queue.append(b"new")
+        await durable(commit)
+        assert await queue.peek(0, 10, 100) == [(old, b"old"), (new, b"new")]
+
+
 async def test_queues_are_apart(db):
     one, two = await opened(db, "one"), await opened(db, "two")
     await durable([one.append(b"1")[1], two.append(b"2")[1]])

@@ -18,6 +18,16 @@ def test_no_room(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "victim").write_text("not yours")
+    (tmp_path / "r").symlink_to(tmp_path / "victim")
+    reserve = Reserve(tmp_path / "r", 4096)
+    assert not reserve.hold()
+    assert reserve.hold()  # the link was taken away
+    assert (tmp_path / "victim").read_text() == "not yours"
+    assert (tmp_path / "r").stat().st_mode & 0o777 == 0o600
+
+
 def test_none_wanted(tmp_path):
     reserve = Reserve(tmp_path / "r", 0)
     assert reserve.hold()

@@ -74,6 +74,40 @@ async def test_sessions_messages_and_identifiers_survive_in_order(tmp_path):
     assert loaded.unusable == []
 
 
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [
+        ("renew", [b"1"]),
+        ("save renew", [b"2"]),
+        ("renew save", [b"2"]),
+        ("renew discard", []),
+        ("save renew discard", []),
+    ],
+)
+async def test_a_record_that_is_renewed_in_the_same_turn_is_written_once_and_last(db, store, steps, kept):
+    key = store.new_key()
+    await durable(store.save(key, b"0"))
+    commits = []
+    for number, step in enumerate(steps.split(), 1):
+        commits.append(
+            store.discard(key, ()) if step == "discard" else getattr(store, step)(key, b"%d" % number)
+        )
+    await durable(commits)
+    assert [record for _, record in (await found(db)).sessions] == kept
+
+
+async def test_a_record_is_renewed_also_when_nothing_more_is_taken(tmp_path):
+    async with Database(tmp_path / "core.db", StoreSettings(max_waiting=1, reserve_bytes=0)) as db:
+        store = SessionStore(db)
+        await store.open()
+        await durable(store.save(1, b"old"))
+        store.insert(1, 1, 1, b"x", None)
+        with pytest.raises(RefusedError):
+            db.write(lambda connection: None)
+        store.renew(1, b"new")
+    assert (await left_behind(tmp_path / "core.db")).sessions == [(1, b"new")]
+
+
 async def test_keys_and_ids_go_on_growing_after_a_restart(tmp_path):
     async with Database(tmp_path / "core.db", NO_RESERVE) as db:
         store = SessionStore(db)
@@ -269,7 +303,7 @@ async def test_a_row_that_can_be_no_message_is_named_and_the_others_are_read(tmp
         await store.open()
         await durable(store.insert(1, 5, 1, b"good", None)[1])
     with sqlite3.connect(tmp_path / "core.db") as damaged:
-        bad = [(2, -1, 5, 1, b""), (3, 1, 70_000, 1, b""), (4, 1, 5, 300, b""), (5, "?", 5, 1, b""), (-6, 1, 5, 1, b"")]  # fmt: skip
+        bad = [(2, -1, 5, 1, b""), (3, 1, 70_000, 1, b""), (4, 1, 5, 70_000, b""), (5, "?", 5, 1, b""), (-6, 1, 5, 1, b"")]  # fmt: skip
         damaged.executemany("INSERT INTO session_messages VALUES (?, ?, ?, ?, ?, NULL)", bad)
         damaged.execute("INSERT INTO session_incoming VALUES (1, ?), (1, ?)", (70_000, b"?"))
     damaged.close()
