@@ -245,6 +245,8 @@ class StoredOutbound:
         self, sender: Principal, topic: str, protocol: int, run: AckedRun, frames: bytes
     ) -> Commit | None:
         """Keep a run of QoS 1 packets in one row; None: keep them one by one. Raises RefusedError."""
+        if run.number > self._bounds.records:
+            return None
         record = run_bytes(sender, topic, protocol, run, frames)
         self._make_room(len(record) + ROW_OVERHEAD, run.number)
         packet_id = self._packet_ids.next_run(run.number)
