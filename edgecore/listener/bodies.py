@@ -18,15 +18,17 @@ from edgecore.mqtt.runs import AckedRun, renumbered
 
 VERSION: Final = 1
 
-# A row's flags: the QoS in two bits, RETAIN, whether it came by a shared subscription, whether it is a run,
-# and above them its messages less one.
-QOS: Final = 3
-RETAIN: Final = 4
-SHARED: Final = 8
-RUN: Final = 16
-COUNT_SHIFT: Final = 5
 # Messages in one row: a hundred share what a row costs well enough, and go again together after a crash.
 MAX_RUN: Final = 128
+
+# A row's flags: the QoS in two bits, RETAIN, whether it is a run, its messages less one in seven bits, and
+# whether it came by a shared subscription.
+QOS: Final = 3
+RETAIN: Final = 4
+RUN: Final = 8
+COUNT_SHIFT: Final = 4
+_COUNT: Final = MAX_RUN - 1
+SHARED: Final = 0x800
 
 
 class _RunRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -45,15 +47,15 @@ _runs: Final = msgspec.msgpack.Decoder(_RunRecord)
 
 def count_of(flags: int) -> int:
     """How many messages a row with these flags holds."""
-    return (flags >> COUNT_SHIFT) + 1
+    return (flags >> COUNT_SHIFT & _COUNT) + 1
 
 
 def is_row(packet_id: int, flags: int) -> bool:
     """Whether these can be a row's: a bit may have flipped on the disk."""
-    count = count_of(flags)
-    if not flags & RUN:
-        return packet_id != 0 and flags & QOS in (1, 2) and count == 1
-    return packet_id != 0 and flags & (QOS | RETAIN | SHARED) == 1 and count <= MAX_RUN
+    if flags & RUN:
+        possible = 1 | RUN | _COUNT << COUNT_SHIFT
+        return packet_id != 0 and flags & QOS == 1 and flags | possible == possible
+    return packet_id != 0 and flags & QOS in (1, 2) and flags & ~(QOS | RETAIN | SHARED) == 0
 
 
 class Single:

@@ -27,11 +27,10 @@ from edgecore.listener.bodies import is_row
 from edgecore.listener.crowd import Crowd
 from edgecore.listener.orphan_wills import WILL_GRACE, OrphanWills
 from edgecore.listener.pool import Pool
-from edgecore.listener.reassigning import Reassigning
+from edgecore.listener.reassigning import Reassigning, inherited
 from edgecore.listener.records import SessionRecord, WillRecord, decode_session
 from edgecore.listener.settings import MAX_IN_FLIGHT, ListenerSettings
 from edgecore.listener.shelf import Bounds
-from edgecore.listener.stored_outbound import inherited
 from edgecore.listener.stored_session import Connection, StoredSession
 from edgecore.mqtt.inbound import Inbound
 from edgecore.router import Router

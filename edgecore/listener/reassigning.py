@@ -14,12 +14,13 @@ from typing import Final
 from edgecore.base.clock import Clock
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.listener.backlog import Entry
+from edgecore.listener.bodies import QOS, SHARED, is_row
 from edgecore.listener.pool import Pool
 from edgecore.listener.records import read_message
 from edgecore.listener.shelf import Row
-from edgecore.listener.stored_outbound import EXPIRED, UNREADABLE
+from edgecore.listener.stored_outbound import EXPIRED, ROW_OVERHEAD, UNREADABLE
 from edgecore.router import Router
-from edgecore.store import SessionStore
+from edgecore.store import SessionStore, StoredRow
 
 # Read at a time: what a turn of the loop may take for it, and memory.
 PAGE: Final = 64
@@ -91,7 +92,7 @@ class Reassigning:
             return UNREADABLE
         if message.expired(self._clock.now()):
             return EXPIRED
-        receipt = self._router.reassign(share, message, entry.flags & 3)
+        receipt = self._router.reassign(share, message, entry.flags & QOS)
         if receipt.refused:
             return _REFUSED
         return "" if receipt.receivers else NO_MEMBER
@@ -109,3 +110,10 @@ class Reassigning:
         if error is not None:  # who was given them does not have them either
             self._pool.bytes += sum(entry.size for entry in given)
             self._waiting.extend(given)
+
+
+def inherited(row: StoredRow) -> Entry | None:
+    """What a row is whose session is no more: a message for another member of a share, or nothing."""
+    if not is_row(row.packet_id, row.flags) or row.released or not row.flags & SHARED:
+        return None
+    return Entry(row.id, row.size + ROW_OVERHEAD, row.packet_id, row.flags)

@@ -39,7 +39,6 @@ from edgecore.listener.bodies import (
     Run,
     Single,
     count_of,
-    is_row,
     run_bytes,
 )
 from edgecore.listener.body_cache import BodyCache
@@ -218,15 +217,16 @@ class StoredOutbound:
 
         Of QoS 2 not what was sent, or may have been (5, 4.8.2-5). What is for others stays in the pool.
         """
-        self._pool.leave(self)
-        self.detach()
-        for_others = [each.entry for each in self._resend if each.entry.flags & QOS == 1]
-        for_others += [each for each in self._backlog if each.flags & QOS == 1 or each.id > self._known_to]
-        for_others = [each for each in for_others if each.flags & SHARED]
+        begun = [each.entry for each in self._begun()]
+        for_others = [each for each in begun if each.flags & QOS == 1 and each.flags & SHARED]
+        unsent = (each for each in self._backlog if each.flags & QOS == 1 or each.id > self._known_to)
+        for_others += (each for each in unsent if each.flags & SHARED)
         theirs = {each.id for each in for_others}
-        self._pool.bytes -= self._backlog.bytes + sum(each.entry.size for each in self._resend)
-        self._pool.bytes += sum(each.size for each in for_others)
         rows = [row for row in self.rows() if row not in theirs]
+        self._pool.leave(self)
+        self._pool.bytes -= self._backlog.bytes + sum(each.size for each in begun)
+        self._pool.bytes += sum(each.size for each in for_others)
+        self.detach()
         self._resend.clear()
         self._backlog = Backlog()
         return rows, for_others
@@ -250,6 +250,8 @@ class StoredOutbound:
         self, sender: Principal, topic: str, protocol: int, run: AckedRun, frames: bytes
     ) -> Commit | None:
         """Keep a run of QoS 1 packets in one row; None: keep them one by one. Raises RefusedError."""
+        if run.number > self._bounds.records:
+            return None
         record = run_bytes(sender, topic, protocol, run, frames)
         self._make_room(len(record) + ROW_OVERHEAD, run.number)
         packet_id = self._packet_ids.next_run(run.number)
@@ -515,13 +517,6 @@ class StoredOutbound:
             yield from flight.unacknowledged()
         for entry in self._backlog:
             yield from range(entry.packet_id, entry.packet_id + count_of(entry.flags))
-
-
-def inherited(row: StoredRow) -> Entry | None:
-    """What a row is whose session is no more: a message for another member of a share, or nothing."""
-    if not is_row(row.packet_id, row.flags) or row.released or not row.flags & SHARED:
-        return None
-    return Entry(row.id, row.size + ROW_OVERHEAD, row.packet_id, row.flags)
 
 
 def _row_id(flight: Flight) -> int:

@@ -7,10 +7,13 @@ from edgecore.base.errors import RefusedError
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.base.message import Message
 from edgecore.listener.backlog import Entry
+from edgecore.listener.bodies import SHARED
 from edgecore.listener.pool import Pool
-from edgecore.listener.reassigning import PAGE, Reassigning
+from edgecore.listener.reassigning import PAGE, Reassigning, inherited
 from edgecore.listener.records import extra_bytes, message_bytes
+from edgecore.listener.stored_outbound import ROW_OVERHEAD
 from edgecore.router import Router
+from edgecore.store import StoredRow
 
 ONE, TWO = identity.device("one"), identity.device("two")
 SHARE = "$share/g/t/#"
@@ -49,8 +52,8 @@ class Case:
         entries = []
         for payload in payloads:
             record = message_bytes(Message(topic, payload, qos, ONE, **more))
-            row, _ = self.store.insert(GONE, 1, qos | 8, record, extra_bytes((), SHARE))
-            entries.append(Entry(row, 100, 1, qos | 8))
+            row, _ = self.store.insert(GONE, 1, qos | SHARED, record, extra_bytes((), SHARE))
+            entries.append(Entry(row, 100, 1, qos | SHARED))
             self.pool.bytes += 100
         self.database.commit()
         return entries
@@ -167,3 +170,14 @@ def test_what_is_for_nobody_goes_also_when_nothing_more_is_taken():
     case.database.full = True
     case.settle()
     assert (case.rows, case.pool.bytes) == ((0, 0), 0)
+
+
+def test_of_rows_without_a_session_messages_of_shares_are_for_others():
+    assert inherited(StoredRow(3, 9, 5, 1 | SHARED, 70, 0)) == Entry(3, 70 + ROW_OVERHEAD, 5, 1 | SHARED)
+    for row in (
+        StoredRow(3, 9, 5, 1, 70, 0),
+        StoredRow(3, 9, 5, 2 | SHARED, 0, 1),  # released: the client that is gone has it
+        StoredRow(3, 9, 0, 1 | SHARED, 70, 0),
+        StoredRow(3, 9, 5, 3 | SHARED, 70, 0),
+    ):
+        assert inherited(row) is None

@@ -5,7 +5,7 @@ from edgecore.base.errors import RefusedError, RemoteProtocolError
 from edgecore.base.identity import CORE
 from edgecore.base.message import Message
 from edgecore.listener import body_cache
-from edgecore.listener.bodies import is_row
+from edgecore.listener.bodies import SHARED, is_row
 from edgecore.listener.body_cache import READ_AHEAD
 from edgecore.listener.pool import Pool
 from edgecore.listener.shelf import Bounds
@@ -285,8 +285,11 @@ def test_the_pool_counts_the_same_after_a_power_cut(client):
 
 
 def test_a_row_that_can_be_none_of_ours_is_known():
-    assert all(is_row(1, flags) for flags in (1, 2, 5, 6, 9, 14, 17, 49, 17 + (127 << 5)))
-    assert not any(is_row(1, flags) for flags in (0, 3, 4, 7, 8, 18, 21, 25, 33, 255, 17 + (128 << 5)))
+    assert all(is_row(1, flags) for flags in (1, 2, 5, 6, 9, 25, 9 + (127 << 4), SHARED | 1, SHARED | 6))
+    assert not any(
+        is_row(1, flags)
+        for flags in (0, 3, 4, 7, 10, 13, 17, 255, 9 + (128 << 4), SHARED | 9, 0x1001, 0xFFFF)
+    )
     assert not is_row(0, 1)
 
 

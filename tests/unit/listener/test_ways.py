@@ -1,6 +1,7 @@
 """The fast path at QoS 1 to sessions that are kept, and what it leaves to the general one."""
 
 import pytest
+from turn_database import TurnDatabase
 
 from edgecore.base.group import Row
 from edgecore.listener import ways
@@ -206,3 +207,17 @@ def test_properties_and_other_qos_take_the_general_path(house):
     one.send(p.Publish("t/a", b"2", 2, packet_id=2))
     assert payloads(two.receive()) == [b"1", b"2"]
     assert [type(each) for each in one.receive()] == [p.PubAck, p.PubRec]
+
+
+@BOTH
+def test_a_run_that_is_longer_than_a_session_may_have_messages_keeps_to_the_bound(make_house, version):
+    house = make_house(TurnDatabase(), session_records=3)
+    two = house.kept_device("two", version)
+    two.subscribe(qos=1)
+    two.session.lost()
+    one = house.device("one", version)
+    one.send(publishes(version, 10))
+    assert len(one.receive()) == 10
+    assert house.kept.status()["queued"] == 3
+    assert payloads(house.kept_device("two", version).first) == sent(3, first=8)
+    assert house.kept.status()["dropped"] == {"overflow": 7}
