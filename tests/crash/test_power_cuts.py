@@ -24,6 +24,6 @@ async def test_the_core_starts_from_every_cut_and_holds_what_was_acknowledged(tm
 
     # The control: on a disk that ignores syncs the same cut loses what was acknowledged.
     control = await power.end_on_a_disk_that_lies(recording, tmp_path / "control")
-    assert control.counts["lost"] > 100
+    assert control.counts["lost"] > 10
     assert control.counts["session_lost"] > 0
     assert control.counts["device"] == 2

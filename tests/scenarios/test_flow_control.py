@@ -231,7 +231,12 @@ def beside_bad_neighbours(site):
             crowd,
             growth,
             [flood, flood_1, *careless],
-            lambda: all(each.held_back.is_set() for each in careless) and flood.taken > 10 * MIB,
+            # Enough for the bound of the session that is kept, too.
+            lambda: (
+                all(each.held_back.is_set() for each in careless)
+                and flood.taken > 10 * MIB
+                and (flood_1.taken > 4 * MIB or flood_1.held_back.is_set())
+            ),
         )
         for each in deaf:
             assert each.receive()[0] >> 4 == PUBLISH  # it may begin to read at any time
