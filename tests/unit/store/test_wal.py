@@ -111,6 +111,25 @@ def test_salts_that_went_bad_do_not_hide_a_frame_that_the_chain_proves(log, byte
     assert found.pages == newest(log)
 
 
+@pytest.mark.parametrize("byte", range(8))
+def test_a_number_of_a_page_that_went_bad_is_put_right(log, byte):
+    whole = newest(log)
+    log[at(commits(log)[2], byte)] ^= 0x10
+    found = read(log)
+    assert found.damaged
+    assert found.pages == whole
+    assert found.unreadable == set()
+
+
+def test_only_a_few_frames_are_tried(log, monkeypatch):
+    monkeypatch.setattr("edgecore.store.wal.MOST_MENDED", 1)
+    for index in commits(log)[1:3]:
+        log[at(index, 1)] ^= 1
+    found = read(log)
+    assert found.damaged
+    assert found.size == frames(log)[-1][1]
+
+
 def test_also_the_only_transaction_is_proven_by_the_chain(log):
     first = commits(log)[0]
     one = log[: at(first + 1)]
