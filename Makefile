@@ -16,6 +16,7 @@ test-long: $(VENV)/.installed    ## proofs of durability in their long form; goe
 	$(BIN)/python -m tests.crash kill --rounds 1000 $(ARGS)
 	$(BIN)/python -m tests.crash cuts --cuts 500 $(ARGS)
 	$(BIN)/python -m tests.crash order --messages 100000 $(ARGS)
+	EDGECORE_HISTORIES=20000 $(BIN)/python -m pytest -n 0 --timeout 7200 tests/properties/test_kept_sessions.py
 
 check: $(VENV)/.installed        ## lint, format, types
 	$(BIN)/ruff check .

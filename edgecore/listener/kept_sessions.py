@@ -71,6 +71,7 @@ class KeptSessions:
         self._bounds = Bounds(settings.session_records, settings.session_bytes, MAX_IN_FLIGHT)
         self._sessions: dict[tuple[str, str], StoredSession] = {}
         self._untold: dict[int, StoredSession] = {}  # by key: the disk could not be told what they are now
+        self._ending: dict[tuple[str, str], Commit] = {}  # their ends are not durable yet
         self._reassigning = Reassigning(store, router, self._pool, clock)
         self.wills = OrphanWills(store, self._publish, clock)
         self._devices = Crowd()
@@ -99,10 +100,13 @@ class KeptSessions:
 
         Raises RefusedError when no more sessions can be kept.
         """
-        session = self._sessions.get((principal.id, client_id))
+        name = principal.id, client_id
+        session = self._sessions.get(name)
         if session is None and expiry:
             self._check_room(principal)
         commits = list(self.wills.come_back(principal, client_id))
+        if name in self._ending:
+            commits.append(self._ending[name])  # that there is none must be true after a power cut, too
         if session is not None and clean:
             commits.append(self.discard(session))
             session = None
@@ -190,9 +194,15 @@ class KeptSessions:
             self._publish(session.will, session.principal)
         session.connection = None
         rows, for_others = session.outbound.clear()
-        commit = self._store.discard(session.key, rows)
+        name = session.principal.id, session.client_id
+        commit = self._ending[name] = self._store.discard(session.key, rows)
+        commit.when_done(partial(self._ended, name, commit))
         self._reassigning.take(for_others)
         return commit
+
+    def _ended(self, name: tuple[str, str], commit: Commit, _error: Exception | None) -> None:
+        if self._ending.get(name) is commit:
+            del self._ending[name]
 
     # QoS 2 from the client ------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ in order; under identifiers that nothing else in flight has; and when all is sai
 EDGECORE_HISTORIES=100000 makes this many histories instead of those that a run of all tests has time for.
 """
 
+import logging
 import os
 from collections import Counter
 from typing import ClassVar
@@ -221,6 +222,7 @@ class Sessions(RuleBasedStateMachine):
     def begin(self, versions, windows, records, shared):
         self.patch = patch.object(packet_ids, "MAX_PACKET_ID", IDENTIFIERS)
         self.patch.start()
+        logging.disable(logging.CRITICAL)  # thousands of refusals would be kept for a report
         self.house = House(TurnDatabase(), session_records=records, max_in_flight=4)
         self.house.committing = False
         self.shared, self.filter = shared, "$share/g/t/#" if shared else "t/#"
@@ -242,6 +244,7 @@ class Sessions(RuleBasedStateMachine):
         finally:
             if hasattr(self, "patch"):
                 self.patch.stop()
+                logging.disable(logging.NOTSET)
 
     @property
     def database(self):

@@ -240,6 +240,26 @@ def test_clean_start_forgets_the_session_before_it_is_answered(keeping):
     assert not keeping.restarted().kept_device("two").connack.session_present
 
 
+@BOTH
+@pytest.mark.parametrize("how", ["clean start again", "left for good"])
+def test_nobody_hears_that_there_is_no_session_while_a_power_cut_would_bring_it_back(keeping, version, how):
+    """The client would have forgotten which QoS 2 messages it has, and get them twice."""
+    away(keeping, version)
+    send(keeping, b"1")
+    if how == "left for good" and version == V5:
+        keeping.kept_device("two").send(p.Disconnect(0, PropertyMap({pr.SESSION_EXPIRY_INTERVAL: 0})))
+    keeping.committing = False
+    first, again = (keeping.peer(lambda wire: keeping.session("two"), version) for _ in range(2))
+    if how == "clean start again" or version == V311:
+        first.send(p.Connect("two", version, clean_start=True))
+    again.send(p.Connect("two", version, clean_start=version == V311))
+    assert again.receive() == []
+    keeping.committing = True
+    assert not again.receive()[0].session_present
+    assert keeping.database.rows("session_messages") == 0
+    assert keeping.kept._ending == {}
+
+
 def test_a_session_ends_when_its_time_is_over(keeping):
     away(keeping)
     keeping.clock.advance(3599.0)
