@@ -6,10 +6,12 @@ import argparse
 import json
 import logging
 import re
+import sys
 import time
 from collections import Counter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "doubles"))
 from tests.fuzz.engine import Bench, LawError, Mutator, codec, read_packets
 
 SEEDS = Path(__file__).parent / "seeds.txt"
