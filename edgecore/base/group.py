@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 Point = tuple[float, float]
+
+# Of 0 to 9, as JMS and AMQP 0-9-1 have it: the middle, so that a row can also be worth less than the others.
+DEFAULT_PRIORITY: Final = 4
+PRIORITIES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,8 @@ class Row:
 
     `sources` and `targets` are "device:NAME", "device:*", "function:NAME", "camera:NAME", "cloud",
     "shadow", "core". `topics` are filters in which `${thing}` and `${target}` may be whole levels.
-    `as_topic`: the topic it becomes, or "". `qos`: a cap. `expiry`: seconds, or None.
+    `as_topic`: the topic it becomes, or "". `qos`: a cap. `expiry`: seconds, or None. Towards the cloud:
+    `priority` 0 to 9, the higher the sooner; `ordered`: one message of a topic in flight at a time.
     """
 
     sources: tuple[str, ...]
@@ -88,6 +93,8 @@ class Row:
     as_topic: str = ""
     qos: int = 2
     expiry: float | None = None
+    priority: int = DEFAULT_PRIORITY
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgecore.base.errors import TopicError
-from edgecore.base.group import CameraSpec, Row
+from edgecore.base.group import DEFAULT_PRIORITY, PRIORITIES, CameraSpec, Row
 from edgecore.base.topic import bind, check_filter, check_topic, intersects
 from edgecore.deployments.reading import Faults, Table, did_you_mean, show, suggest
 
@@ -81,8 +81,14 @@ def _read_row(table: Table, principals: Principals) -> Row:
         new_topic,
         table.whole("qos", 2, 0, 2),
         table.duration("expiry", 1.0) if table.has("expiry") else None,
+        table.whole("priority", DEFAULT_PRIORITY, 0, PRIORITIES - 1),
+        table.flag("ordered", default=False),
     )
-    table.not_yet("priority", "ordered")
+    for key in ("priority", "ordered"):
+        if table.has(key) and "cloud" not in targets:
+            table.faults.add(
+                table.at(key), "a row that does not go to the cloud", 'it only with to = "cloud"'
+            )
     table.finish()
     _check_reach(table, row, principals)
     return row

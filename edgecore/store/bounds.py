@@ -1,12 +1,18 @@
-"""The bounds of a queue, and the decision of what must give way. Pure."""
+"""The bounds of a queue, and the decision of what must give way. Pure.
+
+A queue has one lane or several. When it is full the oldest record of the lowest lane gives way: what
+matters more stands in a higher lane, and what is on its way already (`kept`) is spared.
+"""
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from edgecore.base.errors import RefusedError
-from edgecore.store.ledger import GONE, Ledger
+from edgecore.store.ledger import GONE, TAGS, Ledger
 
 Overflow = Literal["drop-oldest", "refuse"]
 
@@ -26,43 +32,114 @@ class QueueBounds:
     overflow: Overflow = "drop-oldest"
 
 
-def make_room(
-    ledger: Ledger, bounds: QueueBounds, name: str, size: int, dropped: dict[str, int]
-) -> list[int]:
-    """Take out of the ledger what must give way to a record of `size` bytes; gives the ids.
+class Lanes:
+    """What each lane of a queue holds, and how many records bear a tag."""
 
-    Counts it in `dropped`. Raises RefusedError when the record cannot come in.
+    def __init__(self, lanes: int) -> None:
+        self.ledgers = tuple(Ledger() for _ in range(lanes))
+        self.count = 0
+        self.bytes = 0
+        # 256 KiB, for a queue of several lanes only.
+        self._held = array("I", bytes(array("I").itemsize * TAGS)) if lanes > 1 else None
+
+    def add(self, lane: int, identifier: int, size: int, tag: int = 0) -> None:
+        """Append a record; `identifier` must be above every earlier one of the lane."""
+        self.ledgers[lane].add(identifier, size, tag)
+        self.count += 1
+        self.bytes += size
+        if self._held is not None:
+            self._held[tag] += 1
+
+    def remove(self, identifier: int) -> int | None:
+        """Take a record out and give its lane; None when it is not in."""
+        for lane, ledger in enumerate(self.ledgers):
+            before = ledger.bytes
+            if ledger.count and (tag := ledger.pop(identifier)) is not None:
+                self.count -= 1
+                self.bytes -= before - ledger.bytes
+                if self._held is not None:
+                    self._held[tag] -= 1
+                return lane
+        return None
+
+    def __contains__(self, identifier: int) -> bool:
+        return any(ledger.count and identifier in ledger for ledger in self.ledgers)
+
+    def held(self, tag: int) -> int:
+        """How many records bear the tag."""
+        return self._held[tag] if self._held is not None else self.count
+
+    def first_to_go(self, kept: Callable[[int], bool]) -> tuple[int, int] | None:
+        """(lane, id) of the oldest of the lowest lane that is not `kept`; of all when every one is kept."""
+        for spared in (kept, no_record):
+            for lane, ledger in enumerate(self.ledgers):
+                if ledger.count and (oldest := ledger.oldest(spared)) is not None:
+                    return lane, oldest
+        return None
+
+
+def no_record(_identifier: int) -> bool:
+    """Nothing is kept."""
+    return False
+
+
+def make_room(
+    lanes: Lanes,
+    bounds: QueueBounds,
+    name: str,
+    size: int,
+    dropped: dict[str, int],
+    lane: int = 0,
+    kept: Callable[[int], bool] = no_record,
+) -> tuple[list[tuple[int, int]], bool]:
+    """Take out what must give way to a record of `size` bytes; gives (lane, id) of each, and whether it fits.
+
+    It does not when it is itself what gives way, because all that could is worth more. Counts all that goes
+    in `dropped`. Raises RefusedError when the record cannot come in.
     """
     if size > bounds.max_bytes or size >= GONE:
         dropped[TOO_LARGE] = dropped.get(TOO_LARGE, 0) + 1
         raise RefusedError(f"queue {name}: a record of {size} bytes is above its bound of {bounds.max_bytes}")
-    if fits(ledger, bounds, size):
-        return []
+    if fits(lanes, bounds, size):
+        return [], True
     if bounds.overflow == "refuse":
         dropped[REFUSED] = dropped.get(REFUSED, 0) + 1
         raise RefusedError(
-            f"queue {name} is full: {ledger.count} records, {ledger.bytes} bytes; "
+            f"queue {name} is full: {lanes.count} records, {lanes.bytes} bytes; "
             f"at most {bounds.max_records} and {bounds.max_bytes}"
         )
-    return evict(ledger, bounds, size, dropped)
+    evicted = evict(lanes, bounds, size, dropped, lane=lane, kept=kept)
+    room = fits(lanes, bounds, size)
+    if not room:
+        dropped[OVERFLOW] = dropped.get(OVERFLOW, 0) + 1
+    return evicted, room
 
 
-def fits(ledger: Ledger, bounds: QueueBounds, size: int, records: int = 1) -> bool:
+def fits(lanes: Lanes, bounds: QueueBounds, size: int, records: int = 1) -> bool:
     """Whether `records` more records of `size` bytes together are within the bounds."""
-    return ledger.count + records <= bounds.max_records and ledger.bytes + size <= bounds.max_bytes
+    return lanes.count + records <= bounds.max_records and lanes.bytes + size <= bounds.max_bytes
 
 
 def evict(
-    ledger: Ledger, bounds: QueueBounds, size: int, dropped: dict[str, int], records: int = 1
-) -> list[int]:
-    """Take out the oldest until `records` more of `size` bytes fit; gives their ids, counted as overflow."""
-    evicted: list[int] = []
-    while not fits(ledger, bounds, size, records):
-        oldest = ledger.oldest()
-        if oldest is None:
+    lanes: Lanes,
+    bounds: QueueBounds,
+    size: int,
+    dropped: dict[str, int],
+    records: int = 1,
+    lane: int | None = None,
+    kept: Callable[[int], bool] = no_record,
+) -> list[tuple[int, int]]:
+    """Take out the first to go until `records` more of `size` bytes fit; counted as overflow.
+
+    `lane`: nothing above it is taken out.
+    """
+    evicted: list[tuple[int, int]] = []
+    while not fits(lanes, bounds, size, records):
+        first = lanes.first_to_go(kept)
+        if first is None or (lane is not None and first[0] > lane):
             break
-        ledger.remove(oldest)
-        evicted.append(oldest)
+        lanes.remove(first[1])
+        evicted.append(first)
     if evicted:
         dropped[OVERFLOW] = dropped.get(OVERFLOW, 0) + len(evicted)
     return evicted

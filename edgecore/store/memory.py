@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from edgecore.base.commit import Commit
-from edgecore.store.bounds import QueueBounds, make_room
-from edgecore.store.ledger import Ledger
-from edgecore.store.queue import Record, take
+from edgecore.store.bounds import Lanes, QueueBounds, make_room, no_record
+from edgecore.store.ledger import TAGS
+from edgecore.store.queue import TAG_BYTES, Record, take
 
 
 def _done() -> Commit:
@@ -19,45 +19,65 @@ def _done() -> Commit:
 class MemoryQueue:
     """A queue in memory; every Commit is resolved at once."""
 
-    def __init__(self, name: str, bounds: QueueBounds) -> None:
+    def __init__(self, name: str, bounds: QueueBounds, lanes: int = 1) -> None:
         self.name = name
         self.dropped: dict[str, int] = {}
         self._bounds = bounds
-        self._ledger = Ledger()
-        self._records: dict[int, Record] = {}
+        self._lanes = Lanes(lanes)
+        self._records: list[dict[int, Record]] = [{} for _ in range(lanes)]
+        self._prefix = TAG_BYTES if lanes > 1 else 0
         self._next = 1
 
     @property
     def count(self) -> int:
         """Records held."""
-        return self._ledger.count
+        return self._lanes.count
 
     @property
     def bytes(self) -> int:
         """Bytes of the records held."""
-        return self._ledger.bytes
+        return self._lanes.bytes
+
+    def __contains__(self, identifier: int) -> bool:
+        return identifier in self._lanes
+
+    def waiting(self, lane: int) -> int:
+        """Records held in the lane."""
+        return self._lanes.ledgers[lane].count
+
+    def held(self, tag: int) -> int:
+        """Records held that bear the tag, in any lane."""
+        return self._lanes.held(tag)
 
     async def open(self) -> None:
         """Nothing to find: memory starts empty."""
 
-    def append(self, record: Record) -> tuple[int, Commit]:
+    def append(
+        self, record: Record, lane: int = 0, tag: int = 0, kept: Callable[[int], bool] = no_record
+    ) -> tuple[int, Commit]:
         """Add a record; gives its id and a resolved Commit. Raises RefusedError as DurableQueue does."""
-        for evicted in make_room(self._ledger, self._bounds, self.name, len(record), self.dropped):
-            del self._records[evicted]
+        size = len(record) + self._prefix
+        evicted, room = make_room(self._lanes, self._bounds, self.name, size, self.dropped, lane, kept)
         identifier = self._next
         self._next += 1
-        self._ledger.add(identifier, len(record))
-        self._records[identifier] = record
+        for its, old in evicted:
+            del self._records[its][old]
+        if room:
+            self._lanes.add(lane, identifier, size, tag % TAGS)
+            self._records[lane][identifier] = record
         return identifier, _done()
 
-    async def peek(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, Record]]:
-        """Up to `limit` records with ids above `after`, in order: `max_bytes` together, at least one."""
-        rows = [(identifier, record) for identifier, record in self._records.items() if identifier > after]
+    async def peek(self, after: int, limit: int, max_bytes: int, lane: int = 0) -> list[tuple[int, Record]]:
+        """Up to `limit` records of the lane with ids above `after`, in order, as DurableQueue does."""
+        rows = [
+            (identifier, record) for identifier, record in self._records[lane].items() if identifier > after
+        ]
         return take(rows[:limit], max_bytes)
 
     def ack(self, ids: Iterable[int]) -> Commit:
         """Delete records; unknown ids are ignored."""
         for identifier in ids:
-            if self._ledger.remove(identifier):
-                del self._records[identifier]
+            lane = self._lanes.remove(identifier)
+            if lane is not None:
+                del self._records[lane][identifier]
         return _done()

@@ -3,12 +3,16 @@
 All queues share one table, clustered by (queue, id), so that a queue's records lie together. What is
 appended or acknowledged in one turn of the loop goes to disk as one work. Must not know what a record
 means.
+
+A queue may have several lanes: each is read by itself and is a queue of its own on the disk, but they
+have one bound, and when it is met the lowest lane gives way. Ids grow across all lanes. The records of
+such a queue bear a tag, by which the queue tells how many of a kind it holds.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -16,9 +20,9 @@ from typing import Final
 from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.store.batch import Batch, Batcher
-from edgecore.store.bounds import FAILED, REFUSED, QueueBounds, evict, make_room
+from edgecore.store.bounds import FAILED, REFUSED, Lanes, QueueBounds, evict, make_room, no_record
 from edgecore.store.database import Database, durable
-from edgecore.store.ledger import Ledger
+from edgecore.store.ledger import TAGS
 
 Record = bytes  # a name of its own: the queues have a property called `bytes`
 
@@ -42,10 +46,17 @@ OPENED: Final = """
 INSERT INTO queues (name, epoch) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET epoch = 1 + max(
   epoch, coalesce((SELECT max(id) FROM queue_records WHERE queue = key), 0) >> 44)
 """
-SIZES: Final = "SELECT id, length(record) FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
+SIZES: Final = """
+SELECT id, length(record), substr(record, 1, ?)
+FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?
+"""
 INSERT: Final = "INSERT INTO queue_records (queue, id, record) VALUES (?, ?, ?)"
 DELETE: Final = "DELETE FROM queue_records WHERE queue = ? AND id = ?"
 PEEK: Final = "SELECT id, record FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
+
+
+# In front of each record of a queue with several lanes.
+TAG_BYTES: Final = 2
 
 
 @dataclass(slots=True)
@@ -66,73 +77,107 @@ def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
 class DurableQueue:
     """A queue on disk. `dropped` counts, by reason, what was not kept since it was opened."""
 
-    def __init__(self, database: Database, name: str, bounds: QueueBounds) -> None:
+    def __init__(self, database: Database, name: str, bounds: QueueBounds, lanes: int = 1) -> None:
         self.name = name
         self.dropped: dict[str, int] = {}
         self._database = database
         self._bounds = bounds
-        self._ledger = Ledger()
-        self._owed: set[int] = set()  # deletions that the disk has not taken yet; tried again with the next
+        self._lanes = Lanes(lanes)
+        self._names = [name] if lanes == 1 else [f"{name}/{lane}" for lane in range(lanes)]
+        self._prefix = TAG_BYTES if lanes > 1 else 0
+        self._owed: set[tuple[int, int]] = set()  # deletions that the disk has not taken; tried with the next
         self._appends = Batcher(database, _Rows, _apply)
         self._acks = Batcher(database, _Rows, _apply, frees=True)
-        self._key = 0
+        self._keys: list[int] = []
         self._next = 0
 
     @property
     def count(self) -> int:
         """Records held."""
-        return self._ledger.count
+        return self._lanes.count
 
     @property
     def bytes(self) -> int:
         """Bytes of the records held."""
-        return self._ledger.bytes
+        return self._lanes.bytes
+
+    def __contains__(self, identifier: int) -> bool:
+        return identifier in self._lanes
+
+    def waiting(self, lane: int) -> int:
+        """Records held in the lane."""
+        return self._lanes.ledgers[lane].count
+
+    def held(self, tag: int) -> int:
+        """Records held that bear the tag, in any lane."""
+        return self._lanes.held(tag)
 
     async def open(self) -> None:
-        """Find what an earlier run left. Raises StoreError. Call once, before anything else."""
+        """Find what earlier runs left. Raises StoreError. Call once, before anything else."""
         await self._database.migrate(ROOM, SCHEMA)
         await durable(self._database.write(self._begin))
-        self._key, epoch = await self._database.read(self._identify)
-        self._next = epoch * IDS_PER_OPENING
-        after = 0
-        while rows := await self._database.read(partial(self._sizes, after)):
-            for identifier, size in rows:
-                self._ledger.add(identifier, size)
-            after = rows[-1][0]
+        found = [await self._database.read(partial(self._identify, name)) for name in self._names]
+        self._keys = [key for key, _ in found]
+        self._next = max(epoch for _, epoch in found) * IDS_PER_OPENING
+        for lane, key in enumerate(self._keys):
+            after = 0
+            while rows := await self._database.read(partial(self._sizes, key, after)):
+                for identifier, size, tag in rows:
+                    self._lanes.add(lane, identifier, size, int.from_bytes(tag or b"", "big"))
+                after = rows[-1][0]
         self._keep_bounds()
 
-    def append(self, record: Record) -> tuple[int, Commit]:
+    def append(
+        self, record: Record, lane: int = 0, tag: int = 0, kept: Callable[[int], bool] = no_record
+    ) -> tuple[int, Commit]:
         """Add a record; gives its id (ids strictly grow) and the Commit that makes it durable.
 
-        Raises RefusedError when the queue is full and its rule is "refuse", when the record alone is
-        above the bound, or when too many works wait for the disk.
+        `kept`: ids that do not give way to it while another can. Raises RefusedError when the queue is
+        full and its rule is "refuse", when the record alone is above the bound, or when too many works
+        wait for the disk.
         """
         self._check_open()
         batch = self._join_appends()
-        evicted = make_room(self._ledger, self._bounds, self.name, len(record), self.dropped)
+        if self._prefix:
+            record = (tag % TAGS).to_bytes(TAG_BYTES, "big") + record
+        evicted, room = make_room(self._lanes, self._bounds, self.name, len(record), self.dropped, lane, kept)
         identifier = self._next
         self._next += 1
-        self._ledger.add(identifier, len(record))
-        batch.rows.inserts.append((self._key, identifier, record))
-        batch.rows.deletes += [(self._key, old) for old in evicted]
-        if len(batch.rows.inserts) == 1:
+        is_first = not (batch.rows.inserts or batch.rows.deletes)
+        batch.rows.deletes += [(self._keys[its], old) for its, old in evicted]
+        if room:
+            self._lanes.add(lane, identifier, len(record), tag % TAGS)
+            batch.rows.inserts.append((self._keys[lane], identifier, record))
+        if is_first:
             batch.commit.when_done(partial(self._appended, batch.rows))
         return identifier, batch.commit
 
-    async def peek(self, after: int, limit: int, max_bytes: int) -> list[tuple[int, Record]]:
-        """Up to `limit` records with ids above `after`, in order: `max_bytes` together, at least one."""
+    async def peek(self, after: int, limit: int, max_bytes: int, lane: int = 0) -> list[tuple[int, Record]]:
+        """Up to `limit` records of the lane with ids above `after`, in order.
+
+        `max_bytes` together, at least one.
+        """
         self._check_open()
-        rows = await self._database.read(partial(self._peek, after, limit, max_bytes))
-        return [row for row in rows if row[0] in self._ledger]
+        rows = await self._database.read(partial(self._peek, self._keys[lane], after, limit, max_bytes))
+        ledger, prefix = self._lanes.ledgers[lane], self._prefix
+        return [(identifier, record[prefix:]) for identifier, record in rows if identifier in ledger]
 
     def ack(self, ids: Iterable[int]) -> Commit:
         """Delete records; unknown ids are ignored. Never refused, also not on a full disk."""
         self._check_open()
-        rows = [(self._key, identifier) for identifier in ids if self._ledger.remove(identifier)]
-        rows += [(self._key, identifier) for identifier in self._owed]
+        rows = [
+            (self._keys[lane], identifier)
+            for identifier in ids
+            if (lane := self._lanes.remove(identifier)) is not None
+        ]
+        rows += self._owed
         self._owed.clear()
         young = self._appends.open()
-        if young is not None and young.rows.inserts and any(row >= young.rows.inserts[0][:2] for row in rows):
+        if (
+            young is not None
+            and young.rows.inserts
+            and any(row[1] >= young.rows.inserts[0][1] for row in rows)
+        ):
             # Appended in this very turn: the deletion must come after the insertion.
             young.rows.deletes += rows
             return young.commit
@@ -140,9 +185,7 @@ class DurableQueue:
 
     def _delete(self, rows: list[tuple[int, int]]) -> Commit:
         if not rows:
-            done = Commit()
-            done.resolve()
-            return done
+            return _done()
         batch = self._acks.join()
         batch.rows.deletes += rows
         if len(batch.rows.deletes) == len(rows):
@@ -158,44 +201,50 @@ class DurableQueue:
 
     def _appended(self, rows: _Rows, error: Exception | None) -> None:
         if error is not None:
-            lost = sum(self._ledger.remove(identifier) for _, identifier, _ in rows.inserts)
+            lost = sum(self._lanes.remove(identifier) is not None for _, identifier, _ in rows.inserts)
             self._count(FAILED, lost)
         self._deleted(rows, error)
 
     def _deleted(self, rows: _Rows, error: Exception | None) -> None:
         if error is not None:
-            self._owed.update(identifier for _, identifier in rows.deletes)
+            self._owed.update(rows.deletes)
 
     def _keep_bounds(self) -> None:
         """Bounds may have shrunk since the last run; the rule "refuse" keeps what it has."""
         if self._bounds.overflow == "drop-oldest":
-            evicted = evict(self._ledger, self._bounds, 0, self.dropped, records=0)
-            self._delete([(self._key, identifier) for identifier in evicted])
+            evicted = evict(self._lanes, self._bounds, 0, self.dropped, records=0)
+            self._delete([(self._keys[lane], identifier) for lane, identifier in evicted])
 
     def _count(self, reason: str, number: int) -> None:
         if number:
             self.dropped[reason] = self.dropped.get(reason, 0) + number
 
     def _check_open(self) -> None:
-        if not self._key:
+        if not self._keys:
             raise StoreError(f"queue {self.name}: used before it was opened")
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        connection.execute(OPENED, (self.name,))
+        connection.executemany(OPENED, [(name,) for name in self._names])
 
-    def _identify(self, connection: sqlite3.Connection) -> tuple[int, int]:
-        key, epoch = connection.execute(
-            "SELECT key, epoch FROM queues WHERE name = ?", (self.name,)
-        ).fetchone()
+    def _identify(self, name: str, connection: sqlite3.Connection) -> tuple[int, int]:
+        key, epoch = connection.execute("SELECT key, epoch FROM queues WHERE name = ?", (name,)).fetchone()
         return key, epoch
 
-    def _sizes(self, after: int, connection: sqlite3.Connection) -> list[tuple[int, int]]:
-        return connection.execute(SIZES, (self._key, after, OPENING_ROWS)).fetchall()
+    def _sizes(
+        self, key: int, after: int, connection: sqlite3.Connection
+    ) -> list[tuple[int, int, Record | None]]:
+        return connection.execute(SIZES, (self._prefix, key, after, OPENING_ROWS)).fetchall()
 
     def _peek(
-        self, after: int, limit: int, max_bytes: int, connection: sqlite3.Connection
+        self, key: int, after: int, limit: int, max_bytes: int, connection: sqlite3.Connection
     ) -> list[tuple[int, Record]]:
-        return take(connection.execute(PEEK, (self._key, after, limit)), max_bytes)
+        return take(connection.execute(PEEK, (key, after, limit)), max_bytes)
+
+
+def _done() -> Commit:
+    commit = Commit()
+    commit.resolve()
+    return commit
 
 
 def take(rows: Iterable[tuple[int, Record]], max_bytes: int) -> list[tuple[int, Record]]:

@@ -10,8 +10,8 @@ from edgecore.store import Database, DurableQueue, MemoryQueue, QueueBounds, Sto
 async def make(request, tmp_path):
     if request.param == "memory":
 
-        async def memory(bounds):
-            queue = MemoryQueue("q", bounds)
+        async def memory(bounds, lanes=1):
+            queue = MemoryQueue("q", bounds, lanes)
             await queue.open()
             return queue
 
@@ -19,8 +19,8 @@ async def make(request, tmp_path):
         return
     async with Database(tmp_path / "core.db", StoreSettings(reserve_bytes=0)) as db:
 
-        async def disk(bounds):
-            queue = DurableQueue(db, "q", bounds)
+        async def disk(bounds, lanes=1):
+            queue = DurableQueue(db, "q", bounds, lanes)
             await queue.open()
             return queue
 
@@ -107,3 +107,28 @@ async def test_an_empty_record_is_a_record(make):
     identifier, commit = queue.append(b"")
     await durable(commit)
     assert await queue.peek(0, 1, 1) == [(identifier, b"")]
+
+
+async def test_lanes_are_read_apart_and_bounded_together(make):
+    queue = await make(QueueBounds(4, 1000), lanes=3)
+    ids = [queue.append(bytes([n]), lane, tag=lane + 65_536)[0] for n, lane in enumerate((2, 0, 0, 2))]
+    assert ids == sorted(ids)
+    assert await queue.peek(0, 10, 100, lane=0) == [(ids[1], b"\1"), (ids[2], b"\2")]
+    assert (queue.count, queue.bytes, queue.held(0), queue.held(2), queue.waiting(2)) == (4, 12, 2, 2, 2)
+    high, _ = queue.append(b"x", 2, tag=7)
+    assert [i for i, _ in await queue.peek(0, 10, 100, lane=0)] == [ids[2]]
+    assert [i for i, _ in await queue.peek(ids[0], 10, 100, lane=2)] == [ids[3], high]
+    assert (ids[1] in queue, ids[2] in queue, queue.held(7)) == (False, True, 1)
+    await durable(queue.ack([ids[2], high]))
+    assert (queue.count, queue.held(7), queue.held(0), queue.waiting(0)) == (2, 0, 0, 0)
+
+
+async def test_a_full_queue_spares_what_is_kept_and_takes_nothing_lower(make):
+    queue = await make(QueueBounds(2, 1000), lanes=3)
+    ids = [queue.append(b"a", 1)[0] for _ in range(2)]
+    queue.append(b"b", 1, kept=ids[:1].__contains__)
+    assert (ids[0] in queue, ids[1] in queue) == (True, False)
+    low, commit = queue.append(b"c", 0)
+    await durable(commit)
+    assert low not in queue
+    assert queue.dropped == {"overflow": 2}

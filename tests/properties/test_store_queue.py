@@ -46,6 +46,52 @@ def test_a_ledger_is_a_dict_in_order(actions):
         assert ledger.oldest() == min(model, default=None)
 
 
+LANES = 3
+laned_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(0, LANES - 1), st.integers(0, 6), st.integers(0, 3)),
+        st.tuples(st.just("ack"), st.integers(0, 40), st.just(0), st.just(0)),
+        st.tuples(st.just("keep"), st.integers(0, 40), st.just(0), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@given(st.builds(QueueBounds, st.integers(1, 6), st.integers(10, 40)), laned_steps)
+def test_a_full_queue_drops_the_oldest_of_the_lowest_lane_that_is_not_kept(bounds, steps):
+    queue = MemoryQueue("q", bounds, LANES)
+    held, kept, number, overflow = {}, set(), 0, 0  # id -> (lane, size, tag)
+    for kind, first, size, tag in steps:
+        if kind == "append":
+            size += 2  # the tag in front
+            number += 1
+            queue.append(bytes(size - 2), first, tag, kept.__contains__)
+            gone = False
+            while (
+                len(held) >= bounds.max_records
+                or sum(s for _, s, _ in held.values()) + size > bounds.max_bytes
+            ):
+                overflow += 1
+                free = [one for one in held if one not in kept] or list(held)
+                oldest = min(free, key=lambda one: (held[one][0], one))
+                if gone := held[oldest][0] > first:
+                    break
+                del held[oldest]
+            if not gone:
+                held[number] = (first, size, tag)
+        elif kind == "ack":
+            queue.ack([first])
+            held.pop(first, None)
+        else:
+            kept.add(first)
+        assert {one for one in range(number + 1) if one in queue} == set(held)
+        assert [queue.waiting(n) for n in range(LANES)] == [
+            sum(lane == n for lane, _, _ in held.values()) for n in range(LANES)
+        ]
+        assert [queue.held(n) for n in range(4)] == [sum(t == n for *_, t in held.values()) for n in range(4)]
+    assert queue.dropped.get("overflow", 0) == overflow
+
+
 class Model:
     """The contract in a few lines."""
 

@@ -47,6 +47,12 @@ def test_lists_and_options():
 def test_a_row_without_options_has_no_cap_and_no_expiry():
     (row,), _ = read(("device:*", "a", "cloud"))
     assert (row.as_topic, row.qos, row.expiry) == ("", 2, None)
+    assert (row.priority, row.ordered) == (4, False)
+
+
+def test_a_row_to_the_cloud_has_a_priority_and_may_be_ordered():
+    (row,), faults = read(("device:*", "a", ["cloud", "function:timing"], "priority = 9\nordered = true"))
+    assert (row.priority, row.ordered, faults) == (9, True, "")
 
 
 @pytest.mark.parametrize(
@@ -70,8 +76,10 @@ def test_a_row_without_options_has_no_cap_and_no_expiry():
         (("device:*", "a", "camera:nrth"), "routes[0].to: found 'camera:nrth'"),
         (("device:*", "a", ["cloud", "cloud"]), "'cloud' 2 times"),
         (("device:*", ["a", "a"], "cloud"), "'a' 2 times"),
-        (("device:*", "a", "cloud", "priority = 3"), "priority is not available yet"),
-        (("device:*", "a", "cloud", "ordered = true"), "ordered is not available yet"),
+        (("device:*", "a", "cloud", "priority = 10"), "routes[0].priority: found 10"),
+        (("device:*", "a", "cloud", "ordered = 1"), "routes[0].ordered: found 1"),
+        (("device:*", "a", "function:timing", "priority = 3"), "a row that does not go to the cloud"),
+        (("device:*", "a", "function:timing", "ordered = true"), "a row that does not go to the cloud"),
         (("device:*", "a", "cloud", "qos = 3"), "routes[0].qos: found 3"),
         (("device:*", "a", "cloud", 'expiry = "soon"'), "routes[0].expiry"),
         (("device:*", "a", "cloud", "too = 3"), "routes[0].too"),

@@ -180,3 +180,27 @@ async def test_it_must_be_opened_first(db):
     queue = DurableQueue(db, "q", WIDE)
     with pytest.raises(StoreError, match="before it was opened"):
         queue.append(b"x")
+
+
+async def test_lanes_and_tags_survive_and_ids_go_on_growing_across_them(tmp_path):
+    async with Database(tmp_path / "core.db", NO_RESERVE) as db:
+        queue = DurableQueue(db, "q", WIDE, lanes=3)
+        await queue.open()
+        ids = [queue.append(bytes([n]), lane=n % 3, tag=500 + n)[0] for n in range(6)]
+        await durable(queue.ack([ids[0]]))
+    async with Database(tmp_path / "core.db", NO_RESERVE) as db:
+        queue = DurableQueue(db, "q", WIDE, lanes=3)
+        await queue.open()
+        assert [queue.waiting(lane) for lane in range(3)] == [1, 2, 2]
+        assert [queue.held(500 + n) for n in range(6)] == [0, 1, 1, 1, 1, 1]
+        assert await queue.peek(0, 10, 100, lane=1) == [(ids[1], b"\1"), (ids[4], b"\4")]
+        assert queue.append(b"x", lane=1)[0] > max(ids)
+
+
+async def test_a_record_of_another_lane_acknowledged_in_its_own_turn_leaves_no_row(db):
+    queue = DurableQueue(db, "q", WIDE, lanes=3)
+    await queue.open()
+    queue.append(b"a", lane=2)
+    low, _ = queue.append(b"b", lane=0)
+    await durable(queue.ack([low]))
+    assert await db.read(lambda c: c.execute("SELECT count(*) FROM queue_records").fetchone()) == (1,)
