@@ -19,10 +19,12 @@ from typing import Any, Final
 from edgecore.base.commit import Done
 from edgecore.base.errors import CloudError, PermanentCloudError, TransientCloudError, UnavailableError
 from edgecore.base.message import Message, Properties
+from edgecore.uplink.aws_words import cause_of_connack, cause_of_disconnect, cause_of_error
 from edgecore.uplink.client import ClientEvents, Incoming, Welcome
 from edgecore.uplink.inbox import Inbox
 from edgecore.uplink.mapping import CloudSubscription
 from edgecore.uplink.settings import UplinkSettings
+from edgecore.uplink.trouble import Trouble
 
 _log = logging.getLogger(__name__)
 
@@ -36,18 +38,12 @@ RECEIVE_MAXIMUM: Final = 100
 STOP_SECONDS: Final = 2.0
 PING_TIMEOUT_MS: Final = 10_000
 CONNACK_TIMEOUT_MS: Final = 10_000
-# A connection that is ended sooner (taken over, refused for what it sent) does not reset the backoff.
-STABLE_MS: Final = 5_000
+# The library cannot be told not to connect again by itself: it is told to wait, and stopped meanwhile.
+NEVER_MS: Final = 3_600_000
 # PUBACK reasons that the same message will always meet (MQTT 5, 3.4.2.1); quota and the like pass.
 PERMANENT_REASONS: Final = frozenset((0x87, 0x90, 0x99))
 # In awscrt's names for "you can never send that"; everything else is about the connection.
 PERMANENT_ERRORS: Final = ("VALIDATION", "ENCODE_FAILURE")
-# What a failed connection most often means. An unknown CA takes the library 10 to 30 s to report.
-HINTS: Final = {
-    "AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE": ": is [cloud] ca the CA of this endpoint?",
-    "AWS_IO_SOCKET_CLOSED": ": if this stays, is the certificate known and active in the cloud?",
-    "AWS_IO_DNS_INVALID_NAME": ": is [cloud] endpoint right, and does DNS work here?",
-}
 
 
 async def open_client(settings: UplinkSettings, events: ClientEvents) -> AwsClient:
@@ -88,7 +84,7 @@ class AwsClient:
         self._events = events
         self._inbox = inbox
         self._stopped = asyncio.Event()
-        self._started = False
+        self._stopped.set()
         self._client: Any = None
         # What the library raises by itself, at once or in a future.
         self._errors = (sdk.error, RuntimeError, ValueError, TypeError)
@@ -129,10 +125,9 @@ class AwsClient:
             "extended_validation_and_flow_control_options": (
                 limits.AWS_IOT_CORE_DEFAULTS if settings.aws_limits else limits.NONE
             ),
-            "retry_jitter_mode": mqtt5.ExponentialBackoffJitterMode.FULL,
-            "min_reconnect_delay_ms": round(settings.reconnect_min * 1000),
-            "max_reconnect_delay_ms": round(settings.reconnect_max * 1000),
-            "min_connected_time_to_reset_reconnect_delay_ms": STABLE_MS,
+            "retry_jitter_mode": mqtt5.ExponentialBackoffJitterMode.NONE,
+            "min_reconnect_delay_ms": NEVER_MS,
+            "max_reconnect_delay_ms": NEVER_MS,
             "ping_timeout_ms": PING_TIMEOUT_MS,
             "connack_timeout_ms": CONNACK_TIMEOUT_MS,
             "ack_timeout_sec": settings.ack_timeout,
@@ -146,22 +141,26 @@ class AwsClient:
 
     # -- what the uplink asks for, on the loop
 
-    def start(self) -> None:
-        """Begin to connect."""
-        self._started = True
-        self._client.start()
+    async def connect(self) -> None:
+        """Begin one attempt. The library must have stopped before: it forgets what was in flight then."""
+        await self._wait_until_stopped()
+        if self._client is not None:
+            self._stopped.clear()
+            self._client.start()
 
     async def stop(self) -> None:
         """Disconnect in order; returns when the library is done or after STOP_SECONDS."""
-        if not self._started:
-            return
-        self._client.stop(self._sdk.mqtt5.DisconnectPacket())
+        if not self._stopped.is_set():
+            self._client.stop(self._sdk.mqtt5.DisconnectPacket())
+            await self._wait_until_stopped()
+        self._client = None
+
+    async def _wait_until_stopped(self) -> None:
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._stopped.wait()
         except TimeoutError:
             _log.warning("the cloud client did not stop within %s s", STOP_SECONDS)
-        self._client = None
 
     def publish(self, message: Message, qos: int, now: float, done: Done) -> None:
         """Send `message`; `done` is told the outcome on the loop."""
@@ -266,16 +265,25 @@ class AwsClient:
         self._inbox.post(partial(self._events.succeeded, welcome))
 
     def _on_failure(self, data: Any) -> None:  # noqa: ANN401  the library has no types
-        reason = _text(data.exception) + HINTS.get(getattr(data.exception, "name", ""), "")
+        trouble = _trouble(data.exception)
         if data.connack_packet is not None:
-            reason = f"the cloud refused the connection: {_name(data.connack_packet.reason_code)}"
-        self._inbox.post(partial(self._events.failed, reason))
+            code = data.connack_packet.reason_code
+            said = f"the cloud refused the connection: {_name(code)}"
+            trouble = Trouble(cause_of_connack(int(code)), said)
+        self._inbox.post(partial(self._end, self._events.failed, trouble))
 
     def _on_disconnection(self, data: Any) -> None:  # noqa: ANN401  the library has no types
-        reason = _text(data.exception)
+        trouble = _trouble(data.exception)
         if data.disconnect_packet is not None:
-            reason = f"the cloud disconnected us: {_name(data.disconnect_packet.reason_code)}"
-        self._inbox.post(partial(self._events.lost, reason))
+            code = data.disconnect_packet.reason_code
+            trouble = Trouble(cause_of_disconnect(int(code)), f"the cloud disconnected us: {_name(code)}")
+        self._inbox.post(partial(self._end, self._events.lost, trouble))
+
+    def _end(self, tell: Callable[[Trouble], None], trouble: Trouble) -> None:
+        """Tell it, and stop the library: it would connect again, and send again what was in flight."""
+        tell(trouble)
+        if self._client is not None:
+            self._client.stop()
 
     def _on_stopped(self, _data: object) -> None:
         self._inbox.post(self._stopped.set)
@@ -336,6 +344,10 @@ def _refusal(reason: int, text: str | None) -> CloudError:
 
 def _name(code: Any) -> str:  # noqa: ANN401  the library has no types
     return f"{getattr(code, 'name', 'reason')} ({int(code):#04x})"
+
+
+def _trouble(error: BaseException | None) -> Trouble:
+    return Trouble(cause_of_error(str(getattr(error, "name", error))), _text(error))
 
 
 def _text(error: BaseException | None) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 from edgecore.base.commit import Done
 from edgecore.base.message import Message, Properties
 from edgecore.uplink.mapping import CloudSubscription
+from edgecore.uplink.trouble import Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,12 @@ class ClientEvents(Protocol):
         """The cloud accepted us."""
         ...
 
-    def failed(self, reason: str) -> None:
-        """It was not made; the client tries again by itself."""
+    def failed(self, trouble: Trouble) -> None:
+        """It was not made."""
         ...
 
-    def lost(self, reason: str) -> None:
-        """It ended; the client tries again by itself."""
+    def lost(self, trouble: Trouble) -> None:
+        """It ended. What was not settled is failed after this, and not sent again by the client."""
         ...
 
     def received(self, incoming: Incoming) -> None:
@@ -63,10 +64,10 @@ class ClientEvents(Protocol):
 
 
 class CloudClient(Protocol):
-    """An MQTT client of the cloud that keeps itself connected between `start` and `stop`."""
+    """An MQTT client of the cloud. It never connects by itself: when to try again is not its business."""
 
-    def start(self) -> None:
-        """Begin to connect."""
+    async def connect(self) -> None:
+        """Begin one attempt, when there is no connection; what becomes of it is told to the events."""
         ...
 
     async def stop(self) -> None:

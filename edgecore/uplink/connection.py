@@ -1,7 +1,6 @@
 """The state of the connection to the cloud, as a table. Pure: events and `now` come in.
 
-The cloud's client library tries again by itself; this is what the core knows of it. Being offline
-is one of the states and no error.
+Being offline is one of the states and no error; `cause` says what kind of offline it is.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from edgecore.base.errors import LocalProtocolError
+from edgecore.uplink.trouble import Cause, Trouble
 
 
 class State(StrEnum):
@@ -74,6 +74,7 @@ class Connection:
         self.state = State.STOPPED
         self.since = now
         self.reason = ""
+        self.cause: Cause | None = None
         self.last_error = ""
         self.connects = 0
         self.failures = 0  # in a row
@@ -83,7 +84,7 @@ class Connection:
         """Whether the link is up."""
         return self.state is State.CONNECTED
 
-    def apply(self, event: Event, now: float, reason: str = "") -> bool:
+    def apply(self, event: Event, now: float, reason: str = "", cause: Cause | None = None) -> bool:
         """Take an event; gives whether `connected` changed.
 
         Raises LocalProtocolError for an event that cannot happen in this state.
@@ -100,7 +101,14 @@ class Connection:
             self.since = now
         self.state = following
         self.reason = "" if self.connected else reason or self.reason
+        self.cause = None if self.connected else cause or self.cause
         return self.connected != was_connected
+
+    def explain(self, trouble: Trouble) -> None:
+        """What was found out since about why there is no connection."""
+        if not self.connected:
+            self.reason = self.last_error = trouble.reason
+            self.cause = trouble.cause
 
     def _count(self, event: Event) -> None:
         if event is Event.SUCCEED:

@@ -43,6 +43,11 @@ class Link:
         """Whether the link is up now."""
         return self._client is not None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a publish past the outbox waits for its PUBACK."""
+        return bool(self._pending)
+
     def watch(self, changed: Callable[[bool], None]) -> Callable[[], None]:
         """Call `changed(connected)` at each change. Gives the function that ends it."""
         self._watchers.append(changed)

@@ -2,65 +2,66 @@
 
 QoS 1 and 2 go through the durable queue, QoS 0 through a bounded memory queue that is dropped while
 offline. What the cloud would never take is set aside with its reason, so that it holds nothing up.
-It knows no connection: a client is handed in when there is one.
+Bounds: records, bytes and age. When it is full the oldest of the lowest priority goes, but for what is in
+flight; it is counted by reason, and the alarm says so.
 """
 
 from __future__ import annotations
 
-import logging
-import struct
-from collections import Counter, deque
-from collections.abc import Callable
-from functools import partial
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit
-from edgecore.base.errors import PermanentCloudError, RefusedError, StoreError
-from edgecore.base.identity import CLOUD, Principal
+from edgecore.base.errors import StoreError
+from edgecore.base.group import PRIORITIES, Row
+from edgecore.base.identity import CLOUD, CORE, Principal
 from edgecore.base.message import Message
-from edgecore.store import DurableQueue, MemoryQueue, decode_message, encode_message
-from edgecore.uplink.client import CloudClient
+from edgecore.store import DurableQueue, MemoryQueue
+from edgecore.uplink.alarm import TOPIC, Alarm
+from edgecore.uplink.aside import Aside, SetAside
+from edgecore.uplink.channel import FETCH_BYTES, FETCH_RECORDS, TOO_OLD, Channel, Shelf, Tally
+from edgecore.uplink.entry import Entry, Places
 from edgecore.uplink.mapping import refuse_message
+from edgecore.uplink.record import make_record, read_stamp
 from edgecore.uplink.settings import UplinkSettings
-from edgecore.uplink.window import BEFORE_ALL, Entry, Window, retry_delay
-
-_log = logging.getLogger(__name__)
+from edgecore.uplink.steps import Steps
+from edgecore.uplink.window import BEFORE_ALL
 
 Queue = DurableQueue | MemoryQueue
 
-# One read of the queue: many small records, or a few of the largest (128 KB).
-FETCH_RECORDS: Final = 256
-FETCH_BYTES: Final = 1024 * 1024
-# QoS 0 publishes that the client may hold unwritten.
-QOS0_IN_FLIGHT: Final = 256
-# How long the age of the oldest record is trusted while offline: it moves only when the queue is full.
+LANES: Final = PRIORITIES
+# How often the front of the queue is looked at: for its age, and for what is too old.
 LOOK_SECONDS: Final = 30.0
-# In front of each record: when it was appended, in epoch seconds.
-_STAMP: Final = struct.Struct(">d")
+# What of the queue's own counts is a loss of something that was acknowledged.
+_OVERFLOW: Final = "overflow"
 
 
 class Outbox:
-    """A Subscriber for "cloud". `wake` is called when `pump` has something to do."""
+    """A Subscriber for "cloud". `wake` is called when a channel's `pump` or `look` has something to do."""
 
     def __init__(
-        self, queue: Queue, aside: Queue, settings: UplinkSettings, clock: Clock, wake: Callable[[], None]
+        self,
+        queue: Queue,
+        aside: Queue,
+        settings: UplinkSettings,
+        clock: Clock,
+        wake: Callable[[], None],
+        rows: Iterable[Row] = (),
     ) -> None:
-        self.dropped: Counter[str] = Counter()
-        self.sent = 0
+        self.tally = Tally()
         self._queue = queue
-        self._aside = aside
         self._settings = settings
         self._clock = clock
+        self._aside = Aside(aside, clock, self.tally.drop)
+        self._places = Places(rows)
+        self._steps = Steps(clock.now(), clock.monotonic())
+        shelf = Shelf(queue, self._aside, self._places, self._steps, self.tally, settings, clock)
+        self.channels = tuple(Channel(number, shelf, wake) for number in range(settings.connections))
         self._wake = wake
-        self._window = Window(settings.in_flight)
-        self._acknowledged: list[int] = []
-        self._appended = 0
-        self._read_to_end_at = -1
-        self._memory: deque[Message] = deque()
-        self._memory_bytes = 0
-        self._memory_in_flight = 0
-        self._online = False
+        self._alarm = Alarm()
         self._oldest: float | None = None
         self._look_at = 0.0
 
@@ -74,210 +75,127 @@ class Outbox:
         await self._queue.open()
         await self._aside.open()
 
-    # -- in
-
     def deliver(self, message: Message, qos: int, retain: bool) -> Commit | None:
         """Take a message for the cloud. `retain` is the flag that the cloud will see."""
+        place = self._places.of(message.topic)
+        channel = self.channels[place.share % len(self.channels)]
         reason = refuse_message(message)
         if qos == 0:
-            self._take_memory(message, reason)
+            if reason:
+                self.tally.drop(f"QoS 0: {reason}")
+            else:
+                channel.take_fleeting(message)
             return None
         if message.retain and not retain:
             message = _without_retain(message)
-        record = _STAMP.pack(self._clock.now()) + encode_message(message)
+        now = self._clock.now()
+        record = make_record(message, now)
         if reason:
-            return self._set_aside(message.topic, record, reason)
-        _, commit = self._queue.append(record)
-        self._appended += 1
-        self._wake()
+            return self._aside.put(message.topic, record, reason)
+        live = channel.takes_live(message.topic, place, len(record))
+        identifier, commit = self._queue.append(record, place.priority, place.tag, self._is_in_flight)
+        self._steps.look(now, self._clock.monotonic())
+        self._steps.appended(identifier)
+        entry = Entry(identifier, record, message, now, place.priority, place.tag, ordered=place.ordered)
+        channel.appended(entry, live=live)
         return commit
 
-    def _take_memory(self, message: Message, reason: str) -> None:
-        if reason or not self._online:
-            self.dropped[f"QoS 0: {reason or 'offline'}"] += 1
-            return
-        self._memory.append(message)
-        self._memory_bytes += len(message.payload)
-        settings = self._settings
-        while len(self._memory) > settings.qos0_records or self._memory_bytes > settings.qos0_bytes:
-            self._memory_bytes -= len(self._memory.popleft().payload)
-            self.dropped["QoS 0: queue full"] += 1
-        self._wake()
+    def _is_in_flight(self, identifier: int) -> bool:
+        return any(channel.window.is_in_flight(identifier) for channel in self.channels)
 
-    def _set_aside(self, topic: str, record: bytes, reason: str) -> Commit | None:
-        if not self.dropped[f"set aside: {reason}"]:
-            _log.warning("a message on %s cannot go to the cloud and is set aside: %s", topic, reason)
-        self.dropped[f"set aside: {reason}"] += 1
-        try:
-            _, commit = self._aside.append(reason.encode() + b"\0" + record)
-        except RefusedError:
-            # Larger than all that may be set aside: then the count and the log are what is left of it.
-            self.dropped["set aside: no room"] += 1
-            return None
-        return commit
+    # -- age and alarm
 
-    # -- out
-
-    def connected(self) -> None:
-        """The link is up: QoS 0 is taken from now on."""
-        self._online = True
-        self._wake()
-
-    def disconnected(self) -> None:
-        """The link is down: QoS 0 in memory is dropped, the rest waits on disk."""
-        self._online = False
-        self.dropped["QoS 0: offline"] += len(self._memory)
-        self._memory.clear()
-        self._memory_bytes = 0
-        self._window.disconnected()
-        self._read_to_end_at = -1
-        self._look_at = 0.0
-
-    def close(self) -> None:
-        """The client that was sent to is gone: what it did not settle is sent again."""
-        self._window.abandoned()
-        self._memory_in_flight = 0
-        self._settle()
-
-    async def pump(self, client: CloudClient | None) -> float | None:
-        """Settle what was acknowledged and send what may be sent.
-
-        Gives the monotonic time at which it must be called again even if nothing wakes it.
-        """
-        self._settle()
-        if client is None or not self._online:
-            await self._look()
-            return None
-        self._send_memory(client)
-        self._send(client)
-        while self._wants_more():
-            await self._fetch()
-            self._send(client)
-        return self._window.next_due()
-
-    def _wants_more(self) -> bool:
-        return self._online and self._window.hungry and self._read_to_end_at != self._appended
-
-    def _send(self, client: CloudClient) -> None:
+    async def look(self) -> tuple[Message | None, float]:
+        """Drop what is too old; gives an alarm to publish, and the monotonic time of the next look."""
         now, wall = self._clock.monotonic(), self._clock.now()
-        while (entry := self._window.next(now)) is not None:
-            if entry.message.expired(wall):
-                self.dropped["expired"] += 1
-                self._finish(entry.id)
-            else:
-                client.publish(entry.message, 1, wall, partial(self._done, entry))
+        self._steps.look(wall, now)
+        if now >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            fronts = [await self._prune(lane) for lane in range(LANES) if self._queue.waiting(lane)]
+            self._oldest = min((front for front in fronts if front is not None), default=None)
+        said = self._alarm.look(self._losses(), self._fill(), now, wall)
+        due = self._alarm.next_due(now)
+        next_look = self._look_at if due is None else min(self._look_at, due)
+        if said is None:
+            return None, next_look
+        said |= {"records": self._queue.count, "bytes": self._queue.bytes}
+        return Message(TOPIC, json.dumps(said).encode(), 1, CORE), next_look
 
-    def _send_memory(self, client: CloudClient) -> None:
-        wall = self._clock.now()
-        while self._memory and self._memory_in_flight < QOS0_IN_FLIGHT:
-            message = self._memory.popleft()
-            self._memory_bytes -= len(message.payload)
-            if message.expired(wall):
-                self.dropped["QoS 0: expired"] += 1
-                continue
-            self._memory_in_flight += 1
-            client.publish(message, 0, wall, self._memory_done)
+    async def _prune(self, lane: int) -> float | None:
+        """Drop what is too old at the front of a lane; gives when the oldest that stays was appended."""
+        after = BEFORE_ALL
+        while records := await self._queue.peek(after, FETCH_RECORDS, FETCH_BYTES, lane):
+            gone: list[int] = []
+            wall = self._clock.now()
+            self._steps.look(wall, self._clock.monotonic())
+            for after, record in records:
+                try:
+                    stamp = read_stamp(record)
+                except StoreError:
+                    continue  # it is set aside when it is read to be sent
+                if wall - self._steps.shift(after) - stamp <= self._settings.outbox_age:
+                    self._give_up(gone)
+                    return stamp
+                # What a channel has in hand is its own to drop.
+                if not any(after in channel.window for channel in self.channels):
+                    gone.append(after)
+            self._give_up(gone)
+        return None
 
-    async def _fetch(self) -> None:
-        appended = self._appended
-        records = await self._queue.peek(self._window.last, FETCH_RECORDS, FETCH_BYTES)
-        if not self._online:
-            return  # lost while reading: it is read again at the next connect
-        if not records:
-            self._read_to_end_at = appended
-        for identifier, record in records:
-            self._admit(identifier, record)
+    def _give_up(self, identifiers: list[int]) -> None:
+        if identifiers:
+            self.tally.drop(TOO_OLD, len(identifiers))
+            self._queue.ack(identifiers)
 
-    def _admit(self, identifier: int, record: bytes) -> None:
-        try:
-            self._window.add([_entry(identifier, record)])
-        except StoreError as error:
-            self._set_aside("?", record, "unreadable record")
-            _log.error("outbox record %d is set aside: %s", identifier, error)
-            self._window.skip(identifier)
-            self._acknowledged.append(identifier)
+    @property
+    def is_losing(self) -> bool:
+        """Whether something was dropped that the alarm has not heard of."""
+        return self._alarm.since is None and sum(self._losses().values()) != self._alarm.seen
 
-    def _done(self, entry: Entry, error: Exception | None) -> None:
-        """The outcome of one publish."""
-        if error is None:
-            self.sent += 1
-            self._finish(entry.id)
-        elif isinstance(error, PermanentCloudError):
-            self._give_up(entry, str(error))
-        elif self._online:
-            delay = retry_delay(self._settings.backoff, entry.attempts)
-            self._window.failed(entry.id, self._clock.monotonic() + delay)
-        else:
-            self._window.failed(entry.id, 0.0)
-        self._wake()
+    def _losses(self) -> dict[str, int]:
+        losses = {
+            _OVERFLOW: self._queue.dropped.get(_OVERFLOW, 0),
+            TOO_OLD: self.tally.dropped[TOO_OLD],
+        }
+        return {reason: number for reason, number in losses.items() if number}
 
-    def _memory_done(self, error: Exception | None) -> None:
-        self._memory_in_flight = max(0, self._memory_in_flight - 1)
-        if error is None:
-            self.sent += 1
-        else:
-            self.dropped["QoS 0: not sent"] += 1
-        self._wake()
-
-    def _give_up(self, entry: Entry, reason: str) -> None:
-        commit = self._set_aside(entry.message.topic, entry.record, reason)
-        if commit is None:
-            self._finish(entry.id)
-        else:
-            commit.when_done(partial(self._moved, entry))
-
-    def _moved(self, entry: Entry, error: Exception | None) -> None:
-        if error is None:
-            self._finish(entry.id)
-        else:
-            # It could not be written aside, so it stays in the outbox and is tried again.
-            self._window.failed(entry.id, self._clock.monotonic() + self._settings.backoff.maximum)
-
-    def _finish(self, identifier: int) -> None:
-        if self._window.settled(identifier) is not None:
-            self._acknowledged.append(identifier)
-
-    def _settle(self) -> None:
-        """Take what the cloud has off the disk. A crash before the commit only sends it again."""
-        if self._acknowledged:
-            acknowledged, self._acknowledged = self._acknowledged, []
-            self._queue.ack(acknowledged).when_done(self._settled)
-
-    def _settled(self, error: Exception | None) -> None:
-        if error is not None:
-            self.dropped["acknowledgement not written (sent again after a restart)"] += 1
-            _log.error("the outbox could not take off what the cloud has: %s", error)
+    def _fill(self) -> float:
+        settings = self._settings
+        return max(self._queue.count / settings.outbox_records, self._queue.bytes / settings.outbox_bytes)
 
     # -- what status says
 
-    async def _look(self) -> None:
-        """Find the age of the oldest record while nothing is fetched."""
-        if self._clock.monotonic() < self._look_at:
-            return
-        self._look_at = self._clock.monotonic() + LOOK_SECONDS
-        records = await self._queue.peek(BEFORE_ALL, 1, FETCH_BYTES)
-        self._oldest = _STAMP.unpack_from(records[0][1])[0] if records else None
+    async def set_aside(self) -> list[SetAside]:
+        """All messages that were set aside and are kept, the oldest first."""
+        return await self._aside.look()
 
     def status(self) -> dict[str, object]:
         """Counts, bytes, the age of the oldest record in epoch seconds, and what was dropped and why."""
-        oldest = self._window.oldest() if self._online else self._oldest
-        dropped = self.dropped + Counter({f"outbox: {key}": n for key, n in self._queue.dropped.items()})
+        dropped = self.tally.dropped + Counter(
+            {f"outbox: {key}": number for key, number in self._queue.dropped.items()}
+        )
+        priorities = {
+            str(lane): self._queue.waiting(lane) for lane in range(LANES) if self._queue.waiting(lane)
+        }
         return {
             "records": self._queue.count,
             "bytes": self._queue.bytes,
-            "oldest": oldest if self._queue.count else None,
-            "in_flight": self._window.in_flight,
-            "set_aside": self._aside.count,
-            "sent": self.sent,
+            "priorities": priorities,
+            "oldest": self._oldest_now(),
+            "in_flight": sum(channel.window.in_flight for channel in self.channels),
+            "probing": any(channel.window.probing for channel in self.channels),
+            "set_aside": self._aside.number,
+            "set_aside_last": self._aside.status(),
+            "alarm": self._alarm.since,
+            "sent": self.tally.sent,
             "dropped": dict(dropped),
         }
 
-
-def _entry(identifier: int, record: bytes) -> Entry:
-    if len(record) < _STAMP.size:
-        raise StoreError(f"{len(record)} bytes are no outbox record")
-    (appended_at,) = _STAMP.unpack_from(record)
-    return Entry(identifier, record, decode_message(record[_STAMP.size :]), appended_at)
+    def _oldest_now(self) -> float | None:
+        if not self._queue.count:
+            return None
+        fronts = [front for channel in self.channels if (front := channel.window.oldest()) is not None]
+        return min(fronts) if fronts else self._oldest
 
 
 def _without_retain(message: Message) -> Message:

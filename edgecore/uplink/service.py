@@ -1,4 +1,4 @@
-"""The uplink: keeps the connection, drains the outbox, brings in what the cloud sends.
+"""The uplink: keeps the connections, drains the outbox, brings in what the cloud sends.
 
 The only file of the room that starts tasks. Being offline is a state here and never an error.
 """
@@ -8,33 +8,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
-from edgecore.base.backoff import Backoff
 from edgecore.base.clock import Clock
-from edgecore.base.errors import CloudError, UnavailableError
+from edgecore.base.errors import CloudError
 from edgecore.base.group import Row
 from edgecore.base.interfaces import Bus, Ready
 from edgecore.store import Database, DurableQueue, QueueBounds
+from edgecore.uplink.aside import SetAside
 from edgecore.uplink.aws import open_client
-from edgecore.uplink.client import ClientEvents, CloudClient, Incoming, Welcome
-from edgecore.uplink.connection import Connection, Event
+from edgecore.uplink.client import CloudClient
+from edgecore.uplink.diagnosis import diagnose
 from edgecore.uplink.inbound import Inbound
+from edgecore.uplink.line import Diagnose, Line, OpenClient
 from edgecore.uplink.link import Link
 from edgecore.uplink.mapping import CLOUD_TARGET, map_rows
+from edgecore.uplink.network import watch
 from edgecore.uplink.nocloud import NoCloud
-from edgecore.uplink.outbox import Outbox
+from edgecore.uplink.outbox import LANES, Outbox
 from edgecore.uplink.settings import UplinkSettings
 
 _log = logging.getLogger(__name__)
 
-OpenClient = Callable[[UplinkSettings, ClientEvents], Awaitable[CloudClient]]
-
 OUTBOX: Final = "outbox"
 ASIDE: Final = "outbox-aside"
-# A missing extra or certificate is mended by a person: looked at again now and then.
-REBUILD: Final = Backoff(initial=1.0, maximum=60.0)
 
 
 class UplinkService:
@@ -50,12 +49,13 @@ class UplinkService:
         clock: Clock,
         open_client: OpenClient = open_client,
         jitter: Callable[[], float] = random.random,
+        diagnose: Diagnose = diagnose,
     ) -> None:
         self._inner: _WithoutCloud | _WithCloud
         if settings is None:
             self._inner = _WithoutCloud(rows, bus)
         else:
-            self._inner = _WithCloud(settings, rows, link, bus, db, clock, open_client, jitter)
+            self._inner = _WithCloud(settings, rows, link, bus, db, clock, open_client, jitter, diagnose)
 
     async def run(self, ready: Ready) -> None:
         """Run until cancelled. Ready means that the outbox takes messages, not that the cloud does."""
@@ -64,6 +64,10 @@ class UplinkService:
     def status(self) -> dict[str, object]:
         """The state of the connection, of the outbox and of what comes in."""
         return self._inner.status()
+
+    async def set_aside(self) -> list[SetAside]:
+        """All messages that the cloud will never take and that are kept, the oldest first."""
+        return await self._inner.set_aside()
 
 
 class _WithoutCloud:
@@ -86,10 +90,11 @@ class _WithoutCloud:
     def status(self) -> dict[str, object]:
         return self._target.status()
 
+    async def set_aside(self) -> list[SetAside]:
+        return []
+
 
 class _WithCloud:
-    """Implements ClientEvents."""
-
     def __init__(
         self,
         settings: UplinkSettings,
@@ -100,29 +105,45 @@ class _WithCloud:
         clock: Clock,
         open_client: OpenClient,
         jitter: Callable[[], float],
+        diagnose: Diagnose,
     ) -> None:
         queue = QueueBounds(settings.outbox_records, settings.outbox_bytes, "drop-oldest")
         aside = QueueBounds(settings.aside_records, settings.aside_bytes, "drop-oldest")
         self._outbox = Outbox(
-            DurableQueue(db, OUTBOX, queue), DurableQueue(db, ASIDE, aside), settings, clock, self._wake_up
+            DurableQueue(db, OUTBOX, queue, LANES),
+            DurableQueue(db, ASIDE, aside),
+            settings,
+            clock,
+            self._wake,
+            rows,
         )
         self._settings = settings
         self._mapping = map_rows(rows)
         self._link = link
         self._bus = bus
         self._clock = clock
-        self._open_client = open_client
         self._jitter = jitter
-        self._connection = Connection(clock.now())
         self._inbound = Inbound(bus, link, clock)
-        self._client: CloudClient | None = None
-        # What the library still says of an attempt that we broke off is no news.
-        self._stopping = False
-        self._work = asyncio.Event()
+        self._lines = tuple(
+            Line(
+                replace(settings, client_id=settings.client_id_of(channel.number)),
+                channel,
+                clock,
+                open_client,
+                diagnose,
+                jitter,
+                self._changed,
+                self._inbound.take,
+                self._is_busy if channel.number == 0 else lambda: False,
+            )
+            for channel in self._outbox.channels
+        )
+        self._main = self._lines[0]
         self._up = asyncio.Event()
+        self._look = asyncio.Event()
+        self._subscribing = False
         self._subscribed = 0
         self._refused: dict[str, str] = dict(self._mapping.refused)
-        self._sessions_lost = 0
 
     async def run(self, ready: Ready) -> None:
         await self._outbox.open()
@@ -130,48 +151,16 @@ class _WithCloud:
         try:
             ready()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep_client(), name="uplink client")
-                group.create_task(self._drain(), name="uplink outbox")
+                for line in self._lines:
+                    group.create_task(line.keep(), name="uplink client")
+                    group.create_task(line.drain(), name="uplink outbox")
                 group.create_task(self._keep_subscribed(), name="uplink subscriptions")
+                group.create_task(self._keep_bounds(), name="uplink bounds")
+                group.create_task(watch(self._network_changed), name="uplink network")
         finally:
             self._bus.detach(CLOUD_TARGET, self._outbox)
 
-    # -- the three tasks
-
-    async def _keep_client(self) -> None:
-        """Make the client and keep it; it reconnects by itself. What cannot be made is tried again."""
-        delays = REBUILD.delays(self._jitter)
-        while True:
-            try:
-                client = await self._open_client(self._settings, self)
-            except (CloudError, UnavailableError) as error:
-                _log.error("the uplink cannot start: %s", error)
-                self._apply(Event.BLOCK, str(error))
-                await asyncio.sleep(next(delays))
-                continue
-            try:
-                self._client = client
-                self._stopping = False
-                client.start()
-                await asyncio.get_running_loop().create_future()
-            finally:
-                self._apply(Event.STOP, "the core stops")
-                self._stopping = True
-                await client.stop()
-                self._client = None
-                self._outbox.close()
-
-    async def _drain(self) -> None:
-        """Pump the outbox whenever something happened, or when a failed record is due again."""
-        while True:
-            self._work.clear()
-            due = await self._outbox.pump(self._client if self._connection.connected else None)
-            delay = None if due is None else max(0.0, due - self._clock.monotonic())
-            try:
-                async with asyncio.timeout(delay):
-                    await self._work.wait()
-            except TimeoutError:
-                continue  # the record is due
+    # -- the tasks that are not of one line
 
     async def _keep_subscribed(self) -> None:
         """Subscribe at each connect; while the link stands, what failed is tried again."""
@@ -179,12 +168,15 @@ class _WithCloud:
             await self._up.wait()
             self._up.clear()
             delays = self._settings.backoff.delays(self._jitter)
-            while self._client is not None and self._connection.connected:
+            while self._main.client is not None and self._main.connection.connected:
                 try:
-                    await self._subscribe(self._client)
+                    self._subscribing = True
+                    await self._subscribe(self._main.client)
                     break
                 except CloudError as error:
                     _log.warning("the cloud subscriptions failed: %s", error)
+                finally:
+                    self._subscribing = False
                 await asyncio.sleep(next(delays))
 
     async def _subscribe(self, client: CloudClient) -> None:
@@ -199,69 +191,56 @@ class _WithCloud:
         self._link.routed = wanted - refused.keys()
         self._subscribed = len(self._link.routed)
 
-    # -- what the client tells
+    async def _keep_bounds(self) -> None:
+        """Drop what is too old, and publish the alarm when the outbox begins or ends to drop."""
+        while True:
+            self._look.clear()
+            alarm, due = await self._outbox.look()
+            if alarm is not None:
+                self._bus.publish(alarm)
+            try:
+                async with asyncio.timeout(max(0.0, due - self._clock.monotonic())):
+                    await self._look.wait()
+            except TimeoutError:
+                continue  # it is time to look again
 
-    def attempting(self) -> None:
-        """A connection is being made."""
-        self._apply(Event.ATTEMPT)
+    # -- what is told
 
-    def succeeded(self, welcome: Welcome) -> None:
-        """The cloud accepted us."""
-        if not welcome.session_present and self._connection.connects:
-            # Commands that were sent while we were away are gone, unless they were shadows or jobs.
-            self._sessions_lost += 1
-            _log.warning("the cloud did not keep our session: commands sent meanwhile are lost")
-        self._apply(Event.SUCCEED)
+    def _is_busy(self) -> bool:
+        return self._subscribing or self._link.busy
 
-    def failed(self, reason: str) -> None:
-        """The connection was not made."""
-        self._apply(Event.FAIL, reason)
-
-    def lost(self, reason: str) -> None:
-        """The connection ended."""
-        self._apply(Event.LOSE, reason)
-
-    def received(self, incoming: Incoming) -> None:
-        """A message came."""
-        self._inbound.take(incoming)
-
-    def _apply(self, event: Event, reason: str = "") -> None:
-        if self._stopping:
+    def _changed(self, line: Line, reason: str) -> None:
+        if not line.is_main:
             return
-        changed = self._connection.apply(event, self._clock.now(), reason)
-        if changed and self._connection.connected and self._client is not None:
-            _log.info("the cloud is connected: %s:%d", self._settings.endpoint, self._settings.port)
-            self._outbox.connected()
+        if line.connection.connected and line.client is not None:
             self._up.set()
-            self._link.up(self._client)
-        elif changed:
-            _log.log(
-                logging.INFO if event is Event.STOP else logging.WARNING, "the cloud is offline: %s", reason
-            )
+            self._link.up(line.client)
+        else:
             self._subscribed = 0
-            self._outbox.disconnected()
             self._link.down(reason)
-            self._wake_up()
-        elif event is Event.FAIL and self._connection.failures == 1:
-            _log.warning("the cloud cannot be reached: %s", reason)
 
-    def _wake_up(self) -> None:
-        self._work.set()
+    def _network_changed(self) -> None:
+        for line in self._lines:
+            line.hurry()
+
+    def _wake(self) -> None:
+        for line in self._lines:
+            line.wake()
+        if self._outbox.is_losing:
+            self._look.set()
+
+    async def set_aside(self) -> list[SetAside]:
+        return await self._outbox.set_aside()
 
     def status(self) -> dict[str, object]:
-        connection = self._connection
+        more = {line.connection.connected for line in self._lines[1:]}
         return {
-            "state": connection.state.value,
-            "connected": connection.connected,
-            "since": connection.since,
-            "reason": connection.reason,
-            "last_error": connection.last_error,
+            **self._main.status(),
             "endpoint": f"{self._settings.endpoint}:{self._settings.port}",
-            "client_id": self._settings.client_id,
-            "connects": connection.connects,
-            "sessions_lost": self._sessions_lost,
+            "sessions_lost": self._main.sessions_lost,
             "subscriptions": self._subscribed,
             "subscriptions_refused": dict(self._refused),
+            **({"lines": [line.status() for line in self._lines]} if more else {}),
             "outbox": self._outbox.status(),
             "inbound": self._inbound.status(),
         }

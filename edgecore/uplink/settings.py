@@ -16,7 +16,9 @@ class UplinkSettings:
     name. `keep_alive`, `session_expiry`, `ack_timeout`, `connect_timeout`, `reconnect_min` and
     `reconnect_max` are seconds, sizes are bytes. `in_flight`: QoS 1 publishes of the outbox without
     a PUBACK; AWS allows 100 for a connection, the rest is for shadow sync. `aws_limits`: keep to
-    AWS's 100 publishes and 512 KB a second, beyond which the real service discards.
+    AWS's 100 publishes and 512 KB a second of each connection, beyond which the real service discards.
+    `connections`: how many share the outbox; the first one has the `client_id`, the others "-2", "-3" and so
+    on behind it. `outbox_age`: seconds that a message may wait.
     """
 
     endpoint: str
@@ -32,13 +34,19 @@ class UplinkSettings:
     connect_timeout: float = 5.0
     reconnect_min: float = 0.5
     reconnect_max: float = 30.0
+    connections: int = 1
     aws_limits: bool = True
+    outbox_age: float = 31 * 24 * 3600.0
     outbox_records: int = 1_000_000
     outbox_bytes: int = 256 * 1024 * 1024
     aside_records: int = 1_000
     aside_bytes: int = 16 * 1024 * 1024
     qos0_records: int = 1_000
     qos0_bytes: int = 1024 * 1024
+
+    def client_id_of(self, number: int) -> str:
+        """The client id of a connection, counted from 0."""
+        return f"{self.client_id}-{number + 1}" if number else self.client_id
 
     @property
     def backoff(self) -> Backoff:

@@ -1,61 +1,91 @@
-"""Which records of the outbox are on their way: the policy of the drain. Pure.
+"""Which records of the outbox are on their way over one connection: the policy of the drain. Pure.
 
-Records come in by rising id and are sent in that order, so that first transmissions keep their order
-per topic. What failed is sent again, oldest first and before anything new. A record leaves only when
-the cloud acknowledged it or when it is set aside.
+Order. The backlog of a lane (a priority) is read by rising id and sent in that order. A live record, one that
+is appended while the link is up and nothing else of its topic waits, goes from memory and passes the
+backlog of other topics. So the first transmissions of a topic keep their order.
+
+Share. While several priorities wait, each gets twice the share of the next lower one: none starves, and
+the lowest gets at least one transmission in 1023. Within a priority live records and backlog take turns while
+both wait: a month of backlog takes at most every second place from what happens today, and the other way
+round. What failed is sent again before anything new, oldest first.
+
+Ordered topics have one record in flight; those behind it are parked and hold up no other topic. Parked
+records are bounded: an ordered topic with a longer backlog slows down its priority to its own pace.
+
+Poison. The cloud may answer a record by ending the connection, without a word of which one it was. A record
+in flight when that happened twice (or once, when the cloud said that a message was the reason) is a suspect.
+Suspects are sent one at a time while nothing else is in flight. The one that ends the connection alone is
+condemned: at once when the cloud gave its reason, else the second time. A link that fails by itself ends
+without the cloud's doing and accuses nobody.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Final
 
 from edgecore.base.backoff import Backoff
-from edgecore.base.message import Message
+from edgecore.base.group import PRIORITIES
+from edgecore.uplink.entry import Entry
 
 # A first id can be 0.
 BEFORE_ALL: Final = -1
+# Live records in memory: enough for a burst; beyond, a topic goes by way of the backlog.
+LIVE_RECORDS: Final = 512
+LIVE_BYTES: Final = 1024 * 1024
+# Records of ordered topics that wait for one of theirs; no more is read of their lane until it has fewer.
+PARKED: Final = 1024
+# Ends of the connection with a record in flight until it is suspected, and alone until it is condemned.
+CUTS: Final = 2
+STRIKES: Final = 2
+# The cloud judges a message when it arrives: an end that comes later than this accuses no probe.
+PROBE_SECONDS: Final = 10.0
+# A suspect that failed once is tried again after the others.
+PROBE_PAUSE: Final = 1.0
 
 
-class Entry:
-    """One record. `due`: monotonic seconds before which it is not sent again."""
+class Evidence(Enum):
+    """What the end of a connection says about what was in flight."""
 
-    __slots__ = ("appended_at", "attempts", "due", "id", "message", "record")
-
-    def __init__(self, identifier: int, record: bytes, message: Message, appended_at: float) -> None:
-        self.id = identifier
-        self.record = record
-        self.message = message
-        self.appended_at = appended_at
-        self.attempts = 0
-        self.due = 0.0
-
-    def __lt__(self, other: Entry) -> bool:
-        return self.id < other.id
+    NONE = "none"  # the link failed, or the cloud had another reason
+    CLOSED = "closed"  # the cloud hung up without a word
+    MESSAGE = "message"  # the cloud said that a message was the reason
 
 
 def retry_delay(backoff: Backoff, attempts: int) -> float:
-    """Seconds to wait after `attempts` tries; the records of one core need no jitter among them."""
+    """Seconds until a record that was refused for now is sent again."""
     doublings = min(attempts - 1, 32)
     return min(backoff.initial * backoff.factor**doublings, backoff.maximum)
 
 
 class Window:
-    """The records between the queue and the cloud: fetched, in flight, or back after a failure."""
+    """The records between the queue and the cloud: read, live, parked, in flight, back, or suspected."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._fetched: deque[Entry] = deque()
+        self._backlog = [deque[Entry]() for _ in range(PRIORITIES)]
+        self._live = [deque[Entry]() for _ in range(PRIORITIES)]
+        self._last = [BEFORE_ALL] * PRIORITIES
+        self._credit = [0] * PRIORITIES
+        self._live_next = [True] * PRIORITIES
+        self._live_tags: set[int] = set()
+        self._live_waiting: Counter[int] = Counter()
+        self._live_count = 0
+        self._live_bytes = 0
         self._in_flight: dict[int, Entry] = {}
-        self._returned: list[Entry] = []
-        self._last = BEFORE_ALL
+        self._returned: list[tuple[float, Entry]] = []
+        self._suspects: deque[Entry] = deque()
+        self._condemned: dict[int, Entry] = {}
+        self._probe: Entry | None = None
+        self._parked: dict[str, deque[Entry]] = {}
+        self._parked_count = [0] * PRIORITIES
+        self._owners: dict[str, int] = {}  # an ordered topic and the record that may be sent of it
+        self._known: set[int] = set()
 
-    @property
-    def last(self) -> int:
-        """The highest id that was fetched: the queue is read on from here."""
-        return self._last
+    # -- in
 
     @property
     def in_flight(self) -> int:
@@ -63,65 +93,242 @@ class Window:
         return len(self._in_flight)
 
     @property
-    def hungry(self) -> bool:
-        """Whether more records should be fetched."""
-        return len(self._fetched) < self.limit
+    def probing(self) -> bool:
+        """Whether a suspect is to be alone on the link, now or as soon as it is due."""
+        return self._probe is not None or bool(self._suspects)
 
-    def oldest(self) -> float | None:
-        """When the oldest record of the window was appended, in epoch seconds."""
-        heads = [*self._in_flight.values(), *self._returned, *([self._fetched[0]] if self._fetched else [])]
-        return min(heads).appended_at if heads else None
+    def is_in_flight(self, identifier: int) -> bool:
+        """Whether the record was sent and not settled."""
+        return identifier in self._in_flight
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Take records that were read from the queue after `last`."""
+    def __contains__(self, identifier: int) -> bool:
+        return identifier in self._known
+
+    def last(self, lane: int) -> int:
+        """The highest id that was read of the lane: it is read on from here."""
+        return self._last[lane]
+
+    def hungry(self, lane: int) -> bool:
+        """Whether more of the lane should be read."""
+        return (
+            len(self._backlog[lane]) < self.limit
+            and self._parked_count[lane] < PARKED
+            and self._live_count < LIVE_RECORDS + self.limit
+        )
+
+    def add(self, lane: int, entries: Iterable[Entry]) -> None:
+        """Take records that were read from the lane after `last`; those that are here already are passed."""
         for entry in entries:
-            self._fetched.append(entry)
-            self._last = entry.id
+            self._last[lane] = entry.id
+            if entry.id in self._known:
+                continue
+            self._known.add(entry.id)
+            if self._live_waiting[entry.tag]:
+                # Of a topic whose live records overflowed: behind those that still wait.
+                self._push_live(entry)
+            else:
+                self._backlog[lane].append(entry)
 
-    def skip(self, identifier: int) -> None:
-        """Read past a record that is no entry."""
-        self._last = max(self._last, identifier)
+    def skip(self, lane: int, identifier: int) -> None:
+        """Read past a record that is no entry of this connection."""
+        self._last[lane] = max(self._last[lane], identifier)
+
+    def takes_live(self, topic: str, tag: int, held: int, size: int) -> bool:
+        """Whether a record that is appended now goes out from memory. `held`: of its tag, on disk already."""
+        if held and tag not in self._live_tags:
+            return False
+        if self._live_count >= LIVE_RECORDS or self._live_bytes + size > LIVE_BYTES or topic in self._parked:
+            self._live_tags.discard(tag)
+            return False
+        self._live_tags.add(tag)
+        return True
+
+    def add_live(self, entry: Entry) -> None:
+        """Take a record that `takes_live` let in."""
+        self._known.add(entry.id)
+        self._push_live(entry)
+
+    def _push_live(self, entry: Entry) -> None:
+        self._live[entry.lane].append(entry)
+        self._live_waiting[entry.tag] += 1
+        self._live_count += 1
+        self._live_bytes += len(entry.record)
+
+    # -- out
 
     def next(self, now: float) -> Entry | None:
         """The record to send now, which is in flight from here on; None when none may be sent."""
-        if len(self._in_flight) >= self.limit:
+        if self._probe is not None or len(self._in_flight) >= self.limit:
             return None
-        if self._due(now):
-            entry = heapq.heappop(self._returned)
+        suspect = next((one for one in self._suspects if one.due <= now), None)
+        if suspect is not None:
+            if self._in_flight:
+                return None
+            self._suspects.remove(suspect)
+            self._probe = entry = suspect
+        elif self._returned and self._returned[0][0] <= now:
+            _, entry = heapq.heappop(self._returned)
         # What waits for its next try takes room too, so that the window stays bounded.
-        elif self._fetched and len(self._in_flight) + len(self._returned) < self.limit:
-            entry = self._fetched.popleft()
+        elif len(self._in_flight) + len(self._returned) < self.limit and (fresh := self._fresh()):
+            entry = fresh
         else:
             return None
         entry.attempts += 1
+        entry.sent_at = now
         self._in_flight[entry.id] = entry
         return entry
 
+    def _fresh(self) -> Entry | None:
+        """The first transmission whose turn it is."""
+        while True:
+            lane = self._choose()
+            if lane is None:
+                return None
+            entry = self._pop(lane)
+            if not entry.ordered or self._owners.setdefault(entry.message.topic, entry.id) == entry.id:
+                return entry
+            self._parked.setdefault(entry.message.topic, deque()).append(entry)
+            self._parked_count[lane] += 1
+
+    def _choose(self) -> int | None:
+        """The lane whose turn it is: smooth weighted round robin, with 2^priority for the weight."""
+        waiting = [lane for lane in range(PRIORITIES) if self._backlog[lane] or self._live[lane]]
+        if len(waiting) < 2:
+            return waiting[0] if waiting else None
+        credit = self._credit
+        for lane in range(PRIORITIES):
+            # A lane that has nothing to send saves up nothing.
+            credit[lane] = credit[lane] + (1 << lane) if lane in waiting else 0
+        chosen = max(waiting, key=lambda lane: (credit[lane], lane))
+        credit[chosen] -= sum(1 << lane for lane in waiting)
+        return chosen
+
+    def _pop(self, lane: int) -> Entry:
+        live, backlog = self._live[lane], self._backlog[lane]
+        if not live or (backlog and not self._live_next[lane]):
+            self._live_next[lane] = True
+            return backlog.popleft()
+        self._live_next[lane] = False
+        entry = live.popleft()
+        self._live_count -= 1
+        self._live_bytes -= len(entry.record)
+        self._live_waiting[entry.tag] -= 1
+        if not self._live_waiting[entry.tag]:
+            del self._live_waiting[entry.tag]
+        return entry
+
     def next_due(self) -> float | None:
-        """When the oldest failed record may be sent again, or None when nothing failed."""
-        return self._returned[0].due if self._returned else None
+        """When the next failed or suspected record may be sent, or None when there is none."""
+        dues = [self._returned[0][0]] if self._returned else []
+        return min((*dues, *(one.due for one in self._suspects)), default=None)
+
+    # -- what became of it
 
     def settled(self, identifier: int) -> Entry | None:
-        """The record is acknowledged or given up; None when it is not in flight."""
-        return self._in_flight.pop(identifier, None)
+        """The record is acknowledged or set aside; None when it is not on its way."""
+        entry = self._taken(identifier)
+        if entry is not None:
+            self._known.discard(identifier)
+            if entry.ordered:
+                self._release(entry)
+        return entry
+
+    def condemn(self, identifier: int) -> Entry | None:
+        """The record is to be set aside, and is not sent again meanwhile; None when it is not in flight."""
+        entry = self._taken(identifier)
+        if entry is not None:
+            self._condemned[identifier] = entry
+        return entry
 
     def failed(self, identifier: int, due: float) -> None:
-        """The record was not acknowledged: send it again at `due`."""
-        entry = self._in_flight.pop(identifier, None)
-        if entry is not None:
-            entry.due = due
-            heapq.heappush(self._returned, entry)
+        """The record was not acknowledged, or could not be set aside: send it again at `due`."""
+        was_probe = self._probe is not None and self._probe.id == identifier
+        entry = self._taken(identifier)
+        if entry is None:
+            return
+        entry.due = due
+        if was_probe:
+            self._suspects.append(entry)
+        else:
+            heapq.heappush(self._returned, (due, entry))
 
-    def disconnected(self) -> None:
-        """Forget what was only read: while we wait, the queue may drop its oldest."""
-        if self._fetched:
-            self._last = self._fetched[0].id - 1
-            self._fetched.clear()
+    def _taken(self, identifier: int) -> Entry | None:
+        entry = self._in_flight.pop(identifier, None) or self._condemned.pop(identifier, None)
+        if entry is not None and entry is self._probe:
+            self._probe = None
+        return entry
+
+    def _release(self, entry: Entry) -> None:
+        """Let the next record of an ordered topic go."""
+        topic = entry.message.topic
+        del self._owners[topic]
+        parked = self._parked.get(topic)
+        if parked:
+            following = parked.popleft()
+            self._parked_count[following.lane] -= 1
+            self._owners[topic] = following.id
+            self._backlog[following.lane].appendleft(following)
+        if not parked:
+            self._parked.pop(topic, None)
+
+    def lost(self, evidence: Evidence, now: float) -> list[Entry]:
+        """The connection ended; gives what is condemned by it.
+
+        What was in flight is sent again, or suspected. What was only read or live is forgotten: it is on
+        disk, and while we wait the queue may drop its oldest.
+        """
+        probe, self._probe = self._probe, None
+        condemned = [probe] if probe is not None and self._is_guilty(probe, evidence, now) else []
+        for entry in self._in_flight.values():
+            entry.cuts += evidence is not Evidence.NONE
+            entry.due = now + PROBE_PAUSE if entry.strikes else 0.0
+            if entry in condemned:
+                self._condemned[entry.id] = entry
+            elif entry is probe or evidence is Evidence.MESSAGE or entry.cuts >= CUTS:
+                self._suspects.append(entry)
+            else:
+                heapq.heappush(self._returned, (entry.due, entry))
+        self._in_flight.clear()
+        self._forget()
+        return condemned
+
+    def _is_guilty(self, probe: Entry, evidence: Evidence, now: float) -> bool:
+        """What the end of the connection means for the one record that was in flight."""
+        if evidence is Evidence.NONE or now - probe.sent_at > PROBE_SECONDS:
+            return False
+        probe.strikes += 1
+        return evidence is Evidence.MESSAGE or probe.strikes >= STRIKES
+
+    def _forget(self) -> None:
+        for lane in range(PRIORITIES):
+            for entry in (*self._backlog[lane], *self._live[lane]):
+                self._drop(entry)
+            self._backlog[lane].clear()
+            self._live[lane].clear()
+        for entry in [one for line in self._parked.values() for one in line]:
+            self._drop(entry)
+        self._parked.clear()
+        self._parked_count = [0] * PRIORITIES
+        self._live_tags.clear()
+        self._live_waiting.clear()
+        self._live_count = self._live_bytes = 0
+        self._owners = {entry.message.topic: entry.id for entry in self._held() if entry.ordered}
+
+    def _drop(self, entry: Entry) -> None:
+        self._known.discard(entry.id)
+        self._last[entry.lane] = min(self._last[entry.lane], entry.id - 1)
 
     def abandoned(self) -> None:
         """The client is gone and will tell nothing more: all that was in flight goes out again."""
-        for identifier in tuple(self._in_flight):
-            self.failed(identifier, 0.0)
+        self.lost(Evidence.NONE, 0.0)
 
-    def _due(self, now: float) -> bool:
-        return bool(self._returned) and self._returned[0].due <= now
+    def _held(self) -> Iterator[Entry]:
+        yield from self._in_flight.values()
+        yield from self._condemned.values()
+        yield from (entry for _, entry in self._returned)
+        yield from self._suspects
+
+    def oldest(self) -> float | None:
+        """When the oldest record of the window was appended, in epoch seconds."""
+        heads = [line[0] for line in (*self._backlog, *self._live) if line]
+        return min((entry.appended_at for entry in (*self._held(), *heads)), default=None)

@@ -42,7 +42,7 @@ class FakeClient:
         self.subscribe_errors = []
         self.started = self.stopped = 0
 
-    def start(self):
+    async def connect(self):
         self.started += 1
 
     async def stop(self):

@@ -18,6 +18,7 @@ from edgecore.sim.pki import ThrowawayAuthority
 from edgecore.uplink import aws
 from edgecore.uplink.aws import open_client
 from edgecore.uplink.mapping import CloudSubscription
+from edgecore.uplink.trouble import Cause
 
 
 class Events:
@@ -36,11 +37,11 @@ class Events:
     def succeeded(self, welcome):
         self.welcomes.append(welcome)
 
-    def failed(self, reason):
-        self.failures.append(reason)
+    def failed(self, trouble):
+        self.failures.append(trouble)
 
-    def lost(self, reason):
-        self.losses.append(reason)
+    def lost(self, trouble):
+        self.losses.append(trouble)
 
     def received(self, incoming):
         self.incoming.append(incoming)
@@ -50,7 +51,7 @@ class Events:
 async def connected(settings, until):
     events = Events()
     client = await open_client(settings, events)
-    client.start()
+    await client.connect()
     try:
         await until(lambda: events.welcomes)
         yield client, events
@@ -127,10 +128,13 @@ async def test_offline_it_fails_at_once_and_for_now(cloud, until):
 
 
 async def test_it_comes_back_by_itself_to_its_session(cloud, until):
-    async with connected(cloud.settings(), until) as (_client, events):
+    async with connected(cloud.settings(), until) as (client, events):
         cloud.proxy.cut()
-        await until(lambda: events.losses and events.failures)
+        await until(lambda: events.losses)
+        await client.connect()
+        await until(lambda: events.failures)
         cloud.proxy.restore()
+        await client.connect()
         await until(lambda: len(events.welcomes) == 2)
         assert events.welcomes[1].session_present is True
 
@@ -164,6 +168,7 @@ async def test_what_is_not_acknowledged_comes_again_and_what_is_does_not(cloud, 
         cloud.proxy.cut()
         await until(lambda: events.losses)
         cloud.proxy.restore()
+        await client.connect()
         await until(lambda: len(events.incoming) == 3)
         assert events.incoming[2].topic == "cmd/2"
         events.incoming[1].acknowledge()  # of the connection that is gone: no effect, no error
@@ -189,10 +194,10 @@ async def test_an_impossible_filter_is_permanent(cloud, until):
 async def test_a_port_that_nobody_listens_on_is_reported(cloud, until):
     events = Events()
     client = await open_client(cloud.settings(port=1), events)
-    client.start()
+    await client.connect()
     await until(lambda: events.failures)
     await client.stop()
-    assert "REFUSED" in events.failures[0]
+    assert events.failures[0].cause is Cause.REFUSED
 
 
 async def test_an_unknown_certificate_is_hinted_at(cloud, tmp_path, until):
@@ -201,10 +206,11 @@ async def test_an_unknown_certificate_is_hinted_at(cloud, tmp_path, until):
     pair = await asyncio.to_thread(other.client, "core", "core", now)
     events = Events()
     client = await open_client(cloud.settings(certificate=pair.certificate, key=pair.key), events)
-    client.start()
+    await client.connect()
     await until(lambda: events.failures)
     await client.stop()
-    assert "known and active" in events.failures[0]
+    assert events.failures[0].cause is Cause.CLOSED
+    assert "known and active" in events.failures[0].reason
 
 
 async def test_after_stop_nothing_is_sent(cloud, until):

@@ -10,7 +10,7 @@ from edgecore.base.errors import PermanentCloudError, StoreError, TransientCloud
 from edgecore.base.identity import CLOUD, device
 from edgecore.base.message import Message
 from edgecore.store import MemoryQueue, QueueBounds
-from edgecore.uplink.outbox import Outbox
+from edgecore.uplink.outbox import LANES, Outbox
 from edgecore.uplink.settings import UplinkSettings
 
 
@@ -19,15 +19,16 @@ def message(topic="dt/a", payload=b"{}", qos=1, **more):
 
 
 class Case:
-    def __init__(self, client, records=1000, aside_bytes=1_000_000, **settings):
+    def __init__(self, client, records=1000, aside_bytes=1_000_000, rows=(), **settings):
         self.clock = ManualClock()
         self.client = client
         self.wakes = 0
-        self.queue = MemoryQueue("outbox", QueueBounds(records, 10_000_000, "drop-oldest"))
+        self.queue = MemoryQueue("outbox", QueueBounds(records, 10_000_000, "drop-oldest"), LANES)
         self.aside = MemoryQueue("aside", QueueBounds(10, aside_bytes, "drop-oldest"))
         known = {"in_flight": 3, "reconnect_min": 1.0, "reconnect_max": 8.0, **settings}
         self.settings = UplinkSettings("host", Path("c"), Path("k"), "core", **known)
-        self.outbox = Outbox(self.queue, self.aside, self.settings, self.clock, self._wake)
+        self.outbox = Outbox(self.queue, self.aside, self.settings, self.clock, self._wake, rows)
+        self.channel = self.outbox.channels[0]
 
     def _wake(self):
         self.wakes += 1
@@ -37,7 +38,7 @@ class Case:
             self.outbox.deliver(message(topic, qos=qos, **more), qos, retain=False)
 
     async def pump(self):
-        return await self.outbox.pump(self.client)
+        return await self.channel.pump(self.client)
 
     def sent(self):
         return [one.topic for one, _, _ in self.client.published]
@@ -51,7 +52,7 @@ class Case:
 async def case(client):
     case = Case(client)
     await case.outbox.open()
-    case.outbox.connected()
+    case.channel.connected()
     return case
 
 
@@ -75,7 +76,7 @@ async def test_a_message_is_durable_then_sent_then_taken_off_after_the_puback(ca
     assert case.queue.count == 1
     case.client.settle()
     await case.pump()
-    assert (case.queue.count, case.outbox.sent) == (0, 1)
+    assert (case.queue.count, case.outbox.tally.sent) == (0, 1)
 
 
 async def test_no_more_than_the_window_is_in_flight(case):
@@ -104,11 +105,11 @@ async def test_a_transient_failure_is_sent_again_after_a_pause_before_anything_n
 async def test_what_was_in_flight_at_a_cut_goes_out_again_first(case):
     case.deliver("1", "2", "3", "4")
     await case.pump()
-    case.outbox.disconnected()
+    case.channel.disconnected()
     case.client.settle(TransientCloudError("offline"))
     await case.pump()
     assert case.sent() == []
-    case.outbox.connected()
+    case.channel.connected()
     await case.pump()
     assert case.sent() == ["1", "2", "3"]
     case.client.settle()
@@ -121,10 +122,10 @@ async def test_what_was_in_flight_at_a_cut_goes_out_again_first(case):
 async def test_what_a_client_never_settled_goes_out_again_with_the_next(case):
     case.deliver("1")
     await case.pump()
-    case.outbox.disconnected()
-    case.outbox.close()
+    case.channel.disconnected()
+    case.channel.close()
     case.client.published.clear()
-    case.outbox.connected()
+    case.channel.connected()
     await case.pump()
     assert case.sent() == ["1"]
 
@@ -133,7 +134,7 @@ async def test_close_takes_off_what_the_cloud_has(case):
     case.deliver("1")
     await case.pump()
     case.client.settle()
-    case.outbox.close()
+    case.channel.close()
     assert case.queue.count == 0
 
 
@@ -197,7 +198,7 @@ async def test_an_expired_message_is_dropped_and_counted(case):
 async def test_the_oldest_go_when_the_outbox_is_full(client):
     case = Case(client, records=2)
     case.deliver("1", "2", "3")
-    case.outbox.connected()
+    case.channel.connected()
     await case.pump()
     assert case.sent() == ["2", "3"]
     assert sum(case.dropped.values()) == 1
@@ -219,12 +220,14 @@ async def test_a_failing_acknowledgement_is_counted(case, monkeypatch):
     assert any("acknowledgement" in reason for reason in case.dropped)
 
 
-async def test_a_cut_while_reading_sends_nothing(case, monkeypatch):
+async def test_a_cut_while_reading_sends_nothing(offline, monkeypatch):
+    case = offline
     case.deliver("1")
+    case.channel.connected()
     real = case.queue.peek
 
     async def peek(*arguments):
-        case.outbox.disconnected()
+        case.channel.disconnected()
         return await real(*arguments)
 
     monkeypatch.setattr(case.queue, "peek", peek)
@@ -232,7 +235,10 @@ async def test_a_cut_while_reading_sends_nothing(case, monkeypatch):
     assert case.sent() == []
 
 
-async def test_a_message_that_comes_while_reading_is_not_forgotten(case, monkeypatch):
+async def test_a_message_that_comes_while_reading_is_not_forgotten(offline, monkeypatch):
+    case = offline
+    case.deliver("early")
+    case.channel.connected()
     real = case.queue.peek
     first = asyncio.Event()
 
@@ -240,12 +246,12 @@ async def test_a_message_that_comes_while_reading_is_not_forgotten(case, monkeyp
         records = await real(*arguments)
         if not first.is_set():
             first.set()
-            case.deliver("late")
+            case.deliver("early")
         return records
 
     monkeypatch.setattr(case.queue, "peek", peek)
     await case.pump()
-    assert case.sent() == ["late"]
+    assert case.sent() == ["early", "early"]
 
 
 class TestRetain:
@@ -266,7 +272,7 @@ class TestQos0:
         assert [(one.topic, qos) for one, qos, _ in case.client.published] == [("1", 0)]
         assert case.queue.count == 0
         case.client.settle()
-        assert case.outbox.sent == 1
+        assert case.outbox.tally.sent == 1
 
     async def test_it_is_dropped_while_offline(self, offline):
         offline.deliver("1", qos=0)
@@ -274,12 +280,12 @@ class TestQos0:
 
     async def test_what_waits_is_dropped_at_a_cut(self, case):
         case.deliver("1", "2", qos=0)
-        case.outbox.disconnected()
+        case.channel.disconnected()
         assert case.dropped == {"QoS 0: offline": 2}
 
     async def test_its_queue_is_bounded_by_count_and_bytes(self, client):
         case = Case(client, qos0_records=2, qos0_bytes=10)
-        case.outbox.connected()
+        case.channel.connected()
         case.deliver("1", "2", "3", qos=0)
         case.deliver("4", qos=0, payload=bytes(9))
         assert case.dropped == {"QoS 0: queue full": 3}
@@ -303,7 +309,7 @@ class TestQos0:
         assert case.dropped == {"QoS 0: not sent": 1}
 
     async def test_few_are_handed_to_the_client_at_once(self, case, monkeypatch):
-        monkeypatch.setattr("edgecore.uplink.outbox.QOS0_IN_FLIGHT", 1)
+        monkeypatch.setattr("edgecore.uplink.fleeting.IN_FLIGHT", 1)
         case.deliver("1", "2", qos=0)
         await case.pump()
         assert case.client.settle() == ["1"]
@@ -326,22 +332,22 @@ class TestStatus:
         then = offline.clock.now()
         offline.clock.advance(100)
         offline.deliver("2")
-        await offline.outbox.pump(None)
+        await offline.outbox.look()
         assert offline.outbox.status()["oldest"] == then
 
     async def test_the_age_is_looked_at_again_but_not_at_every_message(self, offline):
         offline.deliver("1")
-        await offline.outbox.pump(None)
+        await offline.outbox.look()
         then = offline.outbox.status()["oldest"]
         offline.queue.ack([1])
         offline.clock.advance(5)
         offline.deliver("2")
-        await offline.outbox.pump(None)
+        await offline.outbox.look()
         assert offline.outbox.status()["oldest"] == then
         offline.clock.advance(30)
-        await offline.outbox.pump(None)
+        await offline.outbox.look()
         assert offline.outbox.status()["oldest"] == then + 5
 
     async def test_an_empty_outbox_has_no_oldest(self, offline):
-        await offline.outbox.pump(None)
+        await offline.outbox.look()
         assert offline.outbox.status()["oldest"] is None

@@ -13,9 +13,10 @@ from edgecore.base.interfaces import Receipt
 from edgecore.base.message import Message
 from edgecore.store import Database
 from edgecore.uplink import Link, UplinkService
-from edgecore.uplink import service as room
+from edgecore.uplink import line as room
 from edgecore.uplink.client import Incoming, Welcome
 from edgecore.uplink.settings import UplinkSettings
+from edgecore.uplink.trouble import Cause, Trouble
 
 ROWS = (
     Row(("device:*",), ("dt/${thing}/#",), ("cloud",)),
@@ -113,9 +114,9 @@ class TestDriven:
             await until(lambda: client.started)
             driven.connect()
             driven.clock.advance(10)
-            driven.events.lost("socket is closed")
+            driven.events.lost(Trouble(Cause.OTHER, "socket is closed"))
             driven.events.attempting()
-            driven.events.failed("refused")
+            driven.events.failed(Trouble(Cause.OTHER, "refused"))
             status = driven.status
             assert (status["state"], status["connected"], status["reason"]) == ("waiting", False, "refused")
             assert status["since"] == driven.clock.now()
@@ -126,7 +127,7 @@ class TestDriven:
         async with run(driven.service.run):
             await until(lambda: client.started)
         driven.events.attempting()
-        driven.events.failed("interrupted by user request")
+        driven.events.failed(Trouble(Cause.OTHER, "interrupted by user request"))
         assert "cannot be reached" not in caplog.text
         assert driven.status["state"] == "stopped"
 
@@ -135,10 +136,10 @@ class TestDriven:
         async with run(driven.service.run):
             await until(lambda: client.started)
             driven.connect()
-            driven.events.lost("x")
+            driven.events.lost(Trouble(Cause.OTHER, "x"))
             driven.connect(present=True)
             assert driven.status["sessions_lost"] == 0
-            driven.events.lost("x")
+            driven.events.lost(Trouble(Cause.OTHER, "x"))
             driven.connect()
             assert driven.status["sessions_lost"] == 1
             assert "commands sent meanwhile are lost" in caplog.text

@@ -1,0 +1,268 @@
+"""What one connection takes from the outbox: reads the queue, sends, and settles what became of it.
+
+A topic belongs to one channel, so that its messages keep their order. It knows no connection: a client is
+handed in when there is one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from edgecore.base.clock import Clock
+from edgecore.base.errors import PermanentCloudError, StoreError
+from edgecore.base.group import PRIORITIES
+from edgecore.base.message import Message
+from edgecore.store import DurableQueue, MemoryQueue, decode_message
+from edgecore.uplink.aside import Aside
+from edgecore.uplink.client import CloudClient
+from edgecore.uplink.entry import Entry, Place, Places
+from edgecore.uplink.fleeting import Fleeting
+from edgecore.uplink.record import read_record
+from edgecore.uplink.settings import UplinkSettings
+from edgecore.uplink.steps import Steps
+from edgecore.uplink.window import Evidence, Window, retry_delay
+
+_log = logging.getLogger(__name__)
+
+# One read of the queue: many small records, or a few of the largest (128 KB).
+FETCH_RECORDS: Final = 256
+FETCH_BYTES: Final = 1024 * 1024
+EXPIRED: Final = "expired"
+TOO_OLD: Final = "too old"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the outbox counts: what it dropped, by reason, and what the cloud acknowledged."""
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    sent: int = 0
+
+    def drop(self, reason: str, number: int = 1) -> int:
+        """Count; gives how many there were for that reason."""
+        self.dropped[reason] += number
+        return self.dropped[reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What all channels of an outbox share."""
+
+    queue: DurableQueue | MemoryQueue
+    aside: Aside
+    places: Places
+    steps: Steps
+    tally: Tally
+    settings: UplinkSettings
+    clock: Clock
+
+
+class Channel:
+    """The part of the outbox that goes over one connection.
+
+    `wake` is called when `pump` has something to do.
+    """
+
+    def __init__(self, number: int, shelf: Shelf, wake: Callable[[], None]) -> None:
+        settings = shelf.settings
+        self.number = number
+        self.online = False
+        self.window = Window(settings.in_flight)
+        self._shelf = shelf
+        self._queue = shelf.queue
+        self._clock = shelf.clock
+        self._tally = shelf.tally
+        self._wake = wake
+        self._acknowledged: list[int] = []
+        self._read_out = [False] * PRIORITIES  # lanes that were read to their end
+        self._generation = 0  # of the link: what was read under an older one is stale
+        self._fleeting = Fleeting(settings.qos0_records, settings.qos0_bytes, shelf.tally.drop)
+
+    # -- in
+
+    def takes_live(self, topic: str, place: Place, size: int) -> bool:
+        """Whether a record that is about to be appended goes out from memory."""
+        return self.online and self.window.takes_live(topic, place.tag, self._queue.held(place.tag), size)
+
+    def appended(self, entry: Entry, *, live: bool) -> None:
+        """A record is in the queue."""
+        if live:
+            self.window.add_live(entry)
+        else:
+            self._read_out[entry.lane] = False
+        self._wake()
+
+    def take_fleeting(self, message: Message) -> None:
+        """Take a message at QoS 0."""
+        if not self.online:
+            self._tally.drop("QoS 0: offline")
+            return
+        self._fleeting.put(message)
+        self._wake()
+
+    # -- out
+
+    def connected(self) -> None:
+        """The link is up: QoS 0 is taken from now on."""
+        self.online = True
+        self._generation += 1
+        self._wake()
+
+    def disconnected(self, evidence: Evidence = Evidence.NONE) -> None:
+        """The link is down: QoS 0 in memory is dropped, the rest waits on disk."""
+        self.online = False
+        self._generation += 1
+        self._fleeting.drop()
+        for entry in self.window.lost(evidence, self._clock.monotonic()):
+            self._put_aside(entry, "the cloud ends the connection when this message is sent")
+        self._read_out = [False] * PRIORITIES
+        self._wake()
+
+    def close(self) -> None:
+        """The client that was sent to is gone: what it did not settle is sent again."""
+        self.window.abandoned()
+        self._read_out = [False] * PRIORITIES
+        self._fleeting.forget()
+        self.settle()
+
+    async def pump(self, client: CloudClient | None) -> float | None:
+        """Settle what was acknowledged and send what may be sent.
+
+        Gives the monotonic time at which it must be called again even if nothing wakes it.
+        """
+        self.settle()
+        if client is None or not self.online:
+            return None
+        self._send(client)
+        while lanes := self._wanting():
+            for lane in lanes:
+                await self._fetch(lane)
+            self._send(client)
+            self.settle()
+        return self.window.next_due()
+
+    def _wanting(self) -> list[int]:
+        """The lanes to read from, the highest first; none while the link is down."""
+        return [
+            lane
+            for lane in range(PRIORITIES - 1, -1, -1)
+            if self.online and not self._read_out[lane] and self.window.hungry(lane)
+        ]
+
+    def _send(self, client: CloudClient) -> None:
+        if not self.online:
+            return  # it was lost while the queue was read
+        now, wall = self._clock.monotonic(), self._clock.now()
+        self._shelf.steps.look(wall, now)
+        window, shift, longest = self.window, self._shelf.steps.shift, self._shelf.settings.outbox_age
+        if not window.probing:  # else QoS 0 could end the connection in a suspect's place
+            while (message := self._fleeting.next(wall)) is not None:
+                client.publish(message, 0, wall, self._fleeting_done)
+        while (entry := window.next(now)) is not None:
+            then = wall - shift(entry.id)
+            if entry.id not in self._queue:
+                window.settled(entry.id)  # it gave way to a newer one, and was counted then
+            elif entry.message.expired(then):
+                self._drop(entry, EXPIRED)
+            elif then - entry.appended_at > longest:
+                self._drop(entry, TOO_OLD)
+            else:
+                client.publish(entry.message, 1, then, partial(self._done, entry, entry.attempts))
+
+    def _drop(self, entry: Entry, reason: str) -> None:
+        self._tally.drop(reason)
+        self._finish(entry.id)
+
+    async def _fetch(self, lane: int) -> None:
+        if not self._queue.waiting(lane):
+            self._read_out[lane] = True
+            return
+        generation = self._generation
+        self._read_out[lane] = True  # unless something is appended while it is read
+        after = self.window.last(lane)
+        records = await self._queue.peek(after, FETCH_RECORDS, FETCH_BYTES, lane)
+        if generation != self._generation:
+            return  # the link was lost while reading: it is read again at the next connect
+        self.settle()  # what was acknowledged meanwhile must not come in again
+        for identifier, record in records:
+            if identifier in self._queue:
+                self._admit(lane, identifier, record)
+            else:
+                self.window.skip(lane, identifier)
+        if records:
+            self._read_out[lane] = False
+
+    def _admit(self, lane: int, identifier: int, record: bytes) -> None:
+        try:
+            stamp, encoded = read_record(record)
+            message = decode_message(encoded)
+        except StoreError as error:
+            self.window.skip(lane, identifier)
+            if self.number == 0:
+                self._shelf.aside.put("?", record, "unreadable record")
+                _log.error("outbox record %d is set aside: %s", identifier, error)
+                self._acknowledged.append(identifier)
+            return
+        place = self._shelf.places.of(message.topic)
+        if place.share % self._shelf.settings.connections != self.number:
+            self.window.skip(lane, identifier)
+            return
+        entry = Entry(identifier, record, message, stamp, lane, place.tag, ordered=place.ordered)
+        self.window.add(lane, (entry,))
+
+    def _done(self, entry: Entry, attempt: int, error: Exception | None) -> None:
+        """The outcome of one publish."""
+        if error is None:
+            self._tally.sent += self._finish(entry.id)
+        elif entry.attempts != attempt or not self.window.is_in_flight(entry.id):
+            return  # of a link that is gone: it is on its way again already, or waits for it
+        elif isinstance(error, PermanentCloudError):
+            self.window.condemn(entry.id)
+            self._put_aside(entry, str(error))
+        else:
+            delay = retry_delay(self._shelf.settings.backoff, entry.attempts) if self.online else 0.0
+            self.window.failed(entry.id, self._clock.monotonic() + delay)
+        self._wake()
+
+    def _fleeting_done(self, error: Exception | None) -> None:
+        self._fleeting.done(error)
+        self._tally.sent += error is None
+        self._wake()
+
+    def _put_aside(self, entry: Entry, reason: str) -> None:
+        commit = self._shelf.aside.put(entry.message.topic, entry.record, reason)
+        if commit is None:
+            self._finish(entry.id)
+        else:
+            commit.when_done(partial(self._moved, entry))
+
+    def _moved(self, entry: Entry, error: Exception | None) -> None:
+        if error is None:
+            self._finish(entry.id)
+        else:
+            # It could not be written aside, so it stays in the outbox and is tried again.
+            delay = self._shelf.settings.backoff.maximum
+            self.window.failed(entry.id, self._clock.monotonic() + delay)
+        self._wake()
+
+    def _finish(self, identifier: int) -> bool:
+        if self.window.settled(identifier) is None:
+            return False
+        self._acknowledged.append(identifier)
+        return True
+
+    def settle(self) -> None:
+        """Take what the cloud has off the disk. A crash before the commit only sends it again."""
+        if self._acknowledged:
+            acknowledged, self._acknowledged = self._acknowledged, []
+            self._queue.ack(acknowledged).when_done(self._settled)
+
+    def _settled(self, error: Exception | None) -> None:
+        if error is not None:
+            self._tally.drop("acknowledgement not written (sent again after a restart)")
+            _log.error("the outbox could not take off what the cloud has: %s", error)
