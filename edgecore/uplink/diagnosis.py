@@ -6,12 +6,12 @@ It makes a connection of its own, without this core's certificate and without a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import errno
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from edgecore.uplink.settings import UplinkSettings
 from edgecore.uplink.trouble import Cause, Trouble
@@ -53,7 +53,7 @@ async def _shake_hands(settings: UplinkSettings) -> None:
     async with asyncio.timeout(settings.connect_timeout):
         trusting = await asyncio.to_thread(_context, settings)
         _, writer = await asyncio.open_connection(host, port, ssl=trusting, server_hostname=host)
-        writer.transport.abort()
+        await _close(writer)
 
 
 def _judge_error(where: str, error: OSError) -> Trouble:
@@ -82,34 +82,34 @@ async def _judge_certificate(
 
 async def _names(settings: UplinkSettings) -> frozenset[str] | None:
     """Whom the certificate that is shown there names, None when it cannot be had."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only to read the name of whoever answers: nothing is sent
+    seeing = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    seeing.check_hostname = False
+    seeing.verify_mode = ssl.CERT_NONE  # only to see who answers: nothing is sent
     try:
-        async with asyncio.timeout(settings.connect_timeout):
-            _, writer = await asyncio.open_connection(settings.endpoint, settings.port, ssl=context)
-            der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            writer.transport.abort()
-    except (OSError, TimeoutError):
+        der = await _certificate(settings, seeing, binary_form=True)
+        # The ssl module reads only a certificate that it trusts: so this one is trusted, by itself.
+        reading = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        reading.check_hostname = False
+        reading.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        reading.load_verify_locations(cadata=der)
+        read = await _certificate(settings, reading, binary_form=False)
+    except OSError:
         return None
-    return await asyncio.to_thread(partial(_names_in, der))
+    return frozenset(name for _, name in read.get("subjectAltName", ()))
 
 
-def _names_in(der: bytes) -> frozenset[str]:
-    from cryptography import x509  # noqa: PLC0415  heavy, and wanted only when somebody answers for the cloud
+async def _certificate(settings: UplinkSettings, context: ssl.SSLContext, *, binary_form: bool) -> Any:  # noqa: ANN401  ssl's own forms
+    async with asyncio.timeout(settings.connect_timeout):
+        _, writer = await asyncio.open_connection(settings.endpoint, settings.port, ssl=context)
+        found = writer.get_extra_info("ssl_object").getpeercert(binary_form=binary_form)
+        await _close(writer)
+        return found
 
-    try:
-        names = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        )
-    except (ValueError, x509.ExtensionNotFound):
-        return frozenset()
-    return frozenset(
-        [
-            *names.value.get_values_for_type(x509.DNSName),
-            *(str(one) for one in names.value.get_values_for_type(x509.IPAddress)),
-        ]
-    )
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def _context(settings: UplinkSettings) -> ssl.SSLContext:

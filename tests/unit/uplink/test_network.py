@@ -1,0 +1,98 @@
+"""What the kernel says of routes and addresses, and what is made of it."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import struct
+
+import pytest
+
+from edgecore.uplink.network import NEW_ADDRESS, NEW_ROUTE, kinds, open_netlink, watch
+
+HEADER = struct.Struct("=IHHII")
+DELETED_ROUTE = 25
+
+
+def datagram(*messages):
+    """Netlink messages of (type, bytes of body)."""
+    out = b""
+    for kind, body in messages:
+        one = HEADER.pack(HEADER.size + body, kind, 0, 0, 0) + bytes(body)
+        out += one + bytes(-len(one) % 4)
+    return out
+
+
+def test_the_messages_of_a_datagram():
+    assert list(kinds(datagram((NEW_ROUTE, 13), (NEW_ADDRESS, 4)))) == [NEW_ROUTE, NEW_ADDRESS]
+
+
+@pytest.mark.parametrize("broken", [b"", b"\0" * 7, b"\0" * 64, HEADER.pack(5, 24, 0, 0, 0)])
+def test_a_broken_datagram_is_read_as_far_as_it_goes(broken):
+    assert list(kinds(broken)) == []
+
+
+class Pair:
+    def __init__(self):
+        self.kernel, self.here = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.here.setblocking(False)
+        self.changes = []
+
+    @contextlib.asynccontextmanager
+    async def watched(self):
+        task = asyncio.create_task(watch(lambda: self.changes.append(1), lambda: self.here))
+        yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        self.kernel.close()
+
+
+async def test_a_new_route_is_a_change_and_one_that_is_gone_is_none(until):
+    pair = Pair()
+    async with pair.watched():
+        pair.kernel.send(datagram((DELETED_ROUTE, 8)))
+        pair.kernel.send(datagram((DELETED_ROUTE, 8), (NEW_ROUTE, 8)))
+        pair.kernel.send(datagram((NEW_ADDRESS, 8)))
+        await until(lambda: len(pair.changes) == 2)
+
+
+async def test_more_than_the_socket_could_hold_is_a_change(monkeypatch, until):
+    pair = Pair()
+    real, said = asyncio.get_running_loop().sock_recv, [OSError(errno.ENOBUFS, "No buffer space available")]
+
+    async def sock_recv(*arguments):
+        if said:
+            raise said.pop()
+        return await real(*arguments)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_recv", sock_recv)
+    async with pair.watched():
+        await until(lambda: pair.changes)
+
+
+async def test_a_machine_that_does_not_tell_is_no_fault(caplog):
+    def refuse():
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    caplog.set_level("INFO")
+    await watch(lambda: None, refuse)
+    assert "found by trying" in caplog.text
+
+
+def test_the_kernel_lets_us_listen():
+    open_netlink().close()
+
+
+def test_a_socket_that_cannot_be_bound_is_closed(monkeypatch):
+    made = []
+
+    class Unbindable(socket.socket):
+        def bind(self, _address):
+            made.append(self)
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("edgecore.uplink.network.socket.socket", Unbindable)
+    with pytest.raises(OSError, match="not permitted"):
+        open_netlink()
+    assert made[0].fileno() == -1
