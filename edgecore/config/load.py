@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from edgecore.base.errors import ConfigError
 from edgecore.base.identity import is_name
@@ -23,6 +23,11 @@ from edgecore.uplink.settings import UplinkSettings
 # A file that holds every key of the reference is 15 KB; beyond this somebody named the wrong file.
 _MAX_FILE_BYTES: Final = 1024 * 1024
 DEFAULT_CLOUD_PORT: Final = 8883
+# Of `[cloud]`: what this core shows of itself.
+_OWN: Final = {
+    "certificate": "the path of this core's certificate, PEM",
+    "key": "the path of its key, PEM",
+}
 _NAME_FORM: Final = "a thing name of 1 to 128 of the characters a-z A-Z 0-9 : _ -"
 _ENDPOINT: Final = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]\s/]+))(?::(?P<port>[0-9]{1,5}))?"
@@ -35,9 +40,12 @@ class Cloud:
 
     endpoint: str
     port: int
-    certificate: Path
-    key: Path
+    certificate: Path | None
+    key: Path | None
     ca: Path | None = None
+    broker: Literal["aws", "mqtt"] = "aws"
+    username: str = ""
+    password_file: Path | None = None
 
 
 def load_config(folder: Path | None = None) -> Config:
@@ -154,20 +162,35 @@ def _read_uplink(top: Table, thing: str, paths: Paths) -> UplinkSettings | None:
 def _read_cloud(table: Table | None, paths: Paths) -> Cloud | None:
     if table is None:
         return None
-    for key, expected in (
-        ("endpoint", "the cloud's host name"),
-        ("certificate", "the path of this core's certificate, PEM"),
-        ("key", "the path of its key, PEM"),
-    ):
-        table.need(key, expected)
+    table.need("endpoint", "the cloud's host name")
+    broker = _read_broker(table)
+    if broker == "aws" or any(table.has(key) for key in _OWN):
+        for name, expected in _OWN.items():
+            table.need(name, expected)
     endpoint = table.text("endpoint")
     if endpoint and not re.fullmatch(r"[^\s/]+", endpoint):
         table.faults.add(table.at("endpoint"), show(endpoint), "a host name or address, without a scheme")
     port = table.whole("port", DEFAULT_CLOUD_PORT, 1, 65_535)
-    ca = table.text("ca")
-    files = (paths.etc / table.text("certificate"), paths.etc / table.text("key"))
+    certificate, key, ca, secret = (_file(table, name, paths) for name in (*_OWN, "ca", "password_file"))
+    username = table.text("username")
+    if broker == "aws" and (username or secret):
+        table.faults.add(table.at("username"), show(username), "none: AWS IoT Core goes by the certificate")
     table.finish()
-    return Cloud(endpoint, port, *files, paths.etc / ca if ca else None)
+    return Cloud(endpoint, port, certificate, key, ca, broker, username, secret)
+
+
+def _read_broker(table: Table) -> Literal["aws", "mqtt"]:
+    broker = table.text("broker", "aws")
+    if broker == "mqtt":
+        return "mqtt"
+    if broker != "aws":
+        table.faults.add(table.at("broker"), show(broker), '"aws" for AWS IoT Core, "mqtt" for any other')
+    return "aws"
+
+
+def _file(table: Table, key: str, paths: Paths) -> Path | None:
+    text = table.text(key)
+    return paths.etc / text if text else None
 
 
 def _initial(thing: str, cloud: Cloud | None) -> str:

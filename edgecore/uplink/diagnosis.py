@@ -43,7 +43,7 @@ async def diagnose(settings: UplinkSettings, now: float, resolve: Resolve = reso
     except ssl.SSLCertVerificationError as error:
         return await _judge_certificate(settings, now, error)
     except OSError as error:
-        return _judge_error(f"{host}:{port}", error)
+        return judge_error(f"{host}:{port}", error)
     return None
 
 
@@ -56,7 +56,8 @@ async def _shake_hands(settings: UplinkSettings) -> None:
         await _close(writer)
 
 
-def _judge_error(where: str, error: OSError) -> Trouble:
+def judge_error(where: str, error: OSError) -> Trouble:
+    """What a failed connection to `where` says."""
     if isinstance(error, ssl.SSLError):
         return Trouble(Cause.CAPTIVE_PORTAL, f"{where} answers, but not with TLS ({error.reason})")
     if isinstance(error, TimeoutError):

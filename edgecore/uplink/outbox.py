@@ -24,7 +24,7 @@ from edgecore.uplink.alarm import TOPIC, Alarm
 from edgecore.uplink.aside import Aside, SetAside
 from edgecore.uplink.channel import FETCH_BYTES, FETCH_RECORDS, TOO_OLD, Channel, Shelf, Tally
 from edgecore.uplink.entry import Entry, Places
-from edgecore.uplink.mapping import refuse_message
+from edgecore.uplink.mapping import limits_of, refuse_message
 from edgecore.uplink.record import make_record, read_stamp
 from edgecore.uplink.settings import UplinkSettings
 from edgecore.uplink.steps import Steps
@@ -61,6 +61,7 @@ class Outbox:
         shelf = Shelf(queue, self._aside, self._places, self._steps, self.tally, settings, clock)
         self.channels = tuple(Channel(number, shelf, wake) for number in range(settings.connections))
         self._wake = wake
+        self._limits = limits_of(settings)
         self._alarm = Alarm()
         self._oldest: float | None = None
         self._look_at = 0.0
@@ -79,7 +80,7 @@ class Outbox:
         """Take a message for the cloud. `retain` is the flag that the cloud will see."""
         place = self._places.of(message.topic)
         channel = self.channels[place.share % len(self.channels)]
-        reason = refuse_message(message)
+        reason = refuse_message(message, self._limits)
         if qos == 0:
             if reason:
                 self.tally.drop(f"QoS 0: {reason}")

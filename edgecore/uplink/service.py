@@ -18,13 +18,13 @@ from edgecore.base.group import Row
 from edgecore.base.interfaces import Bus, Ready
 from edgecore.store import Database, DurableQueue, QueueBounds
 from edgecore.uplink.aside import SetAside
-from edgecore.uplink.aws import open_client
 from edgecore.uplink.client import CloudClient
+from edgecore.uplink.clients import open_client
 from edgecore.uplink.diagnosis import diagnose
 from edgecore.uplink.inbound import Inbound
 from edgecore.uplink.line import Diagnose, Line, OpenClient
 from edgecore.uplink.link import Link
-from edgecore.uplink.mapping import CLOUD_TARGET, map_rows
+from edgecore.uplink.mapping import CLOUD_TARGET, limits_of, map_rows
 from edgecore.uplink.network import watch
 from edgecore.uplink.nocloud import NoCloud
 from edgecore.uplink.outbox import LANES, Outbox
@@ -118,7 +118,7 @@ class _WithCloud:
             rows,
         )
         self._settings = settings
-        self._mapping = map_rows(rows)
+        self._mapping = map_rows(rows, limits_of(settings))
         self._link = link
         self._bus = bus
         self._clock = clock
@@ -214,7 +214,8 @@ class _WithCloud:
             return
         if line.connection.connected and line.client is not None:
             self._up.set()
-            self._link.up(line.client)
+            if self._settings.broker == "aws":  # elsewhere there is no shadow service
+                self._link.up(line.client)
         else:
             self._subscribed = 0
             self._link.down(reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edgecore.base.backoff import Backoff
 
@@ -18,15 +19,20 @@ class UplinkSettings:
     a PUBACK; AWS allows 100 for a connection, the rest is for shadow sync. `aws_limits`: keep to
     AWS's 100 publishes and 512 KB a second of each connection, beyond which the real service discards.
     `connections`: how many share the outbox; the first one has the `client_id`, the others "-2", "-3" and so
-    on behind it. `outbox_age`: seconds that a message may wait.
+    on behind it. `outbox_age`: seconds that a message may wait. `broker`: "aws" for AWS IoT Core, "mqtt" for
+    any other that speaks MQTT 5: with a certificate and key, with `username` and the first line of
+    `password_file`, or with both.
     """
 
     endpoint: str
-    certificate: Path
-    key: Path
+    certificate: Path | None
+    key: Path | None
     client_id: str
     port: int = 8883
     ca: Path | None = None
+    broker: Literal["aws", "mqtt"] = "aws"
+    username: str = ""
+    password_file: Path | None = None
     keep_alive: int = 60
     session_expiry: int = 3600
     in_flight: int = 80
