@@ -93,6 +93,13 @@ def test_the_cloud():
     assert uplink.outbox_bytes == 10**9
 
 
+def test_another_broker():
+    text = '[cloud]\nbroker = "mqtt"\nendpoint = "h"\nusername = "u"\npassword_file = "secret"'
+    uplink = parsed(text).uplink
+    assert (uplink.broker, uplink.username, uplink.password_file) == ("mqtt", "u", Path("/d/secret"))
+    assert (uplink.certificate, uplink.key) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -110,6 +117,9 @@ def test_the_cloud():
         (CLOUD.replace('"h"', '"https://h"'), "cloud.endpoint: found 'https://h', expected a host name"),
         (CLOUD.replace('key = "/k.pem"', ""), "cloud.key: found nothing, expected the path of its key"),
         (CLOUD + "port = 0", "cloud.port: found 0"),
+        (CLOUD + 'broker = "azure"', "cloud.broker: found 'azure', expected \"aws\""),
+        (CLOUD + 'username = "u"', "cloud.username: found 'u', expected none: AWS IoT Core goes by"),
+        ('[cloud]\nendpoint = "h"\nbroker = "mqtt"\nkey = "k"', "cloud.certificate: found nothing"),
         ("[cloud]\nclient_id = 'x'", "cloud.client_id: found a key that is not known"),
         ("listener = 3", "listener: found 3, expected a table"),
     ],

@@ -6,13 +6,18 @@ from edgecore.base.group import Row
 from edgecore.base.identity import device
 from edgecore.base.message import Message, Properties
 from edgecore.uplink.mapping import (
+    ANY,
+    AWS,
+    MAX_PAYLOAD_BYTES,
     CloudSubscription,
     covers,
     is_shadow_topic,
+    limits_of,
     map_rows,
     refuse_filter,
     refuse_message,
 )
+from edgecore.uplink.settings import UplinkSettings
 
 
 def row(*topics, sources=("cloud",), qos=2):
@@ -125,3 +130,19 @@ class TestPoison:
     def test_filters_have_the_same_limits(self):
         assert refuse_filter("a/+/#") == ""
         assert "slashes" in refuse_filter("a/b/c/d/e/f/g/h/+")
+
+
+def test_another_broker_takes_what_this_core_takes_from_a_device():
+    deep = Message("/".join("a" * 20), b"x" * 200_000, 1, device("d"))
+    assert refuse_message(deep) == f"payload above {MAX_PAYLOAD_BYTES} bytes"
+    assert refuse_message(deep, ANY) == ""
+    assert refuse_message(Message("$aws/rules/r/a", b"", 1, device("d")), ANY) == "reserved topic"
+    assert refuse_message(Message("a", b"x" * 300_000, 1, device("d")), ANY).startswith("payload above")
+    rows = [Row(("cloud",), ("/".join("a" * 20),), ("device:*",))]
+    assert map_rows(rows).refused
+    assert not map_rows(rows, ANY).refused
+    assert (limits_of(settings("aws")), limits_of(settings("mqtt"))) == (AWS, ANY)
+
+
+def settings(broker):
+    return UplinkSettings("h", None, None, "core", broker=broker)
