@@ -149,6 +149,28 @@ class CloudLink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowSummary:
+    """A shadow in a list. `name`: "" for the classic one; `bytes`: of desired and reported.
+
+    `cloud`: "-" when it is not synchronised, else "same", "pending", or what hinders it.
+    """
+
+    thing: str
+    name: str
+    version: int
+    bytes: int
+    cloud: str
+
+
+class ShadowList(Protocol):
+    """Which shadows there are: what AWS IoT tells over HTTP alone (ListNamedShadowsForThing)."""
+
+    def shadows(self) -> Sequence[ShadowSummary]:
+        """All that exist, by thing and name."""
+        ...
+
+
 # RFC 5280, 4.1.2.5: a certificate that has no end says 9999-12-31T23:59:59Z.
 NO_END: Final = 253_402_300_799.0
 
