@@ -34,7 +34,7 @@ from edgecore.listener.registry import Revocation
 from edgecore.router import Router
 from edgecore.shadow import ShadowService
 from edgecore.store import Database, RetainedStore, SessionStore
-from edgecore.uplink import Link, UplinkService
+from edgecore.uplink import Link, RoleCredentials, UplinkService
 
 routes_log = logging.getLogger(
     "edgecore.router"
@@ -77,6 +77,9 @@ class House:
         self._clock = clock
         self._db = Database(config.paths.database, config.store, clock)
         self._link = Link(clock)
+        # None where no role is named: then no function gets credentials.
+        named = config.uplink is not None and config.uplink.role_alias
+        self._credentials = RoleCredentials(config.uplink, clock) if config.uplink and named else None
         self._active = NO_GROUP
         self._router: Router | None = None
         self._kept: KeptSessions | None = None
@@ -213,6 +216,7 @@ class House:
             self._db,
             self._clock,
             self._config.paths.run,
+            credentials=self._credentials,
         )
 
     def _inference(self) -> Service:

@@ -17,6 +17,8 @@ class UplinkSettings:
     `reconnect_max` are seconds, sizes are bytes. `in_flight`: QoS 1 publishes of the outbox without
     a PUBACK; AWS allows 100 for a connection, the rest is for shadow sync. `aws_limits`: keep to
     AWS's 100 publishes and 512 KB a second, beyond which the real service discards.
+    `credentials_endpoint`, `role_alias`: where the certificate is traded for AWS credentials, and for
+    which role; "" for nowhere. `region`: AWS's, "" for that of the endpoint.
     """
 
     endpoint: str
@@ -25,6 +27,9 @@ class UplinkSettings:
     client_id: str
     port: int = 8883
     ca: Path | None = None
+    credentials_endpoint: str = ""
+    role_alias: str = ""
+    region: str = ""
     keep_alive: int = 60
     session_expiry: int = 3600
     in_flight: int = 80

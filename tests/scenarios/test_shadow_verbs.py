@@ -10,7 +10,7 @@ from edgecore.cli import exit_codes
 pytestmark = pytest.mark.xdist_group("scenario")
 
 
-async def test_read_change_list_watch_and_delete(site, edgecore_verb, tmp_path):
+async def test_read_change_list_watch_and_delete(site, eventually, edgecore_verb):
     site.write_group('[group]\nname = "shadows"\n[devices.gate]\n[devices.lamp]\n')
     await site.start("gate", "lamp")
 
@@ -21,8 +21,7 @@ async def test_read_change_list_watch_and_delete(site, edgecore_verb, tmp_path):
         return out, err
 
     watched = asyncio.create_task(verb("watch", "--count", "3"))
-    while not await site.status("api", "status", "feeds"):
-        await asyncio.sleep(0.05)
+    await eventually(lambda: site.status("api", "status", "feeds"))
 
     out, err = await verb("get", "gate", code=exit_codes.FAILED)
     assert "404 No shadow exists with name: 'gate'" in err

@@ -110,6 +110,13 @@ def test_the_cloud():
         (CLOUD.replace('"h"', '"https://h"'), "cloud.endpoint: found 'https://h', expected a host name"),
         (CLOUD.replace('key = "/k.pem"', ""), "cloud.key: found nothing, expected the path of its key"),
         (CLOUD + "port = 0", "cloud.port: found 0"),
+        (CLOUD + 'role_alias = "r"', "cloud.credentials_endpoint: found nothing"),
+        (CLOUD + 'credentials_endpoint = "h"', "cloud.role_alias: found nothing"),
+        (CLOUD + 'role_alias = "a b"\ncredentials_endpoint = "h"', "cloud.role_alias: found 'a b'"),
+        (
+            CLOUD + 'role_alias = "r"\ncredentials_endpoint = "https://h"',
+            "found 'https://h', expected a host",
+        ),
         ("[cloud]\nclient_id = 'x'", "cloud.client_id: found a key that is not known"),
         ("listener = 3", "listener: found 3, expected a table"),
     ],
