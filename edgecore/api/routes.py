@@ -26,7 +26,7 @@ from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.errors import EdgecoreError, NotAuthorizedError, RefusedError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Bus, DevicePasswords, Devices, Statuses, Subscriber
+from edgecore.base.interfaces import Bus, DevicePasswords, Devices, ShadowList, Statuses, Subscriber
 from edgecore.base.message import Message
 from edgecore.base.topic import check_filter, check_topic
 
@@ -56,6 +56,7 @@ class Routes:
         devices: Devices,
         passwords: DevicePasswords,
         statuses: Statuses,
+        shadows: ShadowList,
         clock: Clock,
         own_uid: int,
     ) -> None:
@@ -64,6 +65,7 @@ class Routes:
         self._device_routes = DeviceRoutes(devices, self._operator)
         self._password_routes = PasswordRoutes(passwords, self._operator)
         self._statuses = statuses
+        self._shadows = shadows
         self._clock = clock
         self._own_uid = own_uid
         self._closing = False
@@ -77,6 +79,7 @@ class Routes:
             [
                 web.get("/status", self._status),
                 web.get("/metrics", self._metrics),
+                web.get("/shadows", self._all_shadows),
                 *self._device_routes.table(),
                 *self._password_routes.table(),
                 web.post("/publish", self._publish),
@@ -124,6 +127,9 @@ class Routes:
     async def _metrics(self, _request: web.Request) -> Reply:
         text = exposition(self._statuses.statuses())
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+
+    async def _all_shadows(self, _request: web.Request) -> Reply:
+        return web.json_response({"shadows": msgspec.to_builtins(self._shadows.shadows())})
 
     async def _publish(self, request: web.Request) -> Reply:
         """Publish as the operator; answers when the message is durable wherever it must be."""

@@ -19,7 +19,7 @@ from edgecore.api.routes import OperatorBus, Routes
 from edgecore.api.settings import ApiSettings
 from edgecore.base.clock import Clock
 from edgecore.base.errors import ConfigError, UnavailableError
-from edgecore.base.interfaces import DevicePasswords, Devices, Ready, Statuses
+from edgecore.base.interfaces import DevicePasswords, Devices, Ready, ShadowList, Statuses
 
 SOCKET_NAME: Final = "control.sock"
 # unix(7): sun_path has 108 bytes with its terminating null byte.
@@ -40,11 +40,12 @@ class ApiService:
         devices: Devices,
         passwords: DevicePasswords,
         statuses: Statuses,
+        shadows: ShadowList,
         run_dir: Path,
         clock: Clock,
     ) -> None:
         self._path = run_dir / SOCKET_NAME
-        self._routes = Routes(settings, bus, devices, passwords, statuses, clock, os.geteuid())
+        self._routes = Routes(settings, bus, devices, passwords, statuses, shadows, clock, os.geteuid())
 
     async def run(self, ready: Ready) -> None:
         """Serve until cancelled. Raises ConfigError for a path that is too long, UnavailableError."""

@@ -11,7 +11,8 @@ EdgecoreError
 ├── StoreError             the database cannot do what was asked
 ├── CloudError             the cloud link
 │   ├── TransientCloudError    try again later
-│   └── PermanentCloudError    trying again cannot help
+│   ├── PermanentCloudError    trying again cannot help
+│   └── CredentialsError       it gives no AWS credentials; carries HTTP's status
 ├── FunctionError          user code
 │   ├── FunctionTimeoutError
 │   └── FunctionCrashedError
@@ -90,6 +91,14 @@ class TransientCloudError(CloudError):
 
 class PermanentCloudError(CloudError):
     """Trying the same again cannot help."""
+
+
+class CredentialsError(CloudError):
+    """The cloud gives no AWS credentials. `status`: HTTP's, 0 when it could not be asked."""
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)
 
 
 class FunctionError(EdgecoreError):

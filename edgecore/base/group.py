@@ -63,6 +63,7 @@ class FunctionSpec:
     """User code with a handler. `timeout` in seconds, `memory` in bytes.
 
     `source` is a folder relative to the group; `result` a topic for the return value or "".
+    `credentials`: whether an AWS SDK in it finds temporary credentials of this core's role.
     """
 
     name: str
@@ -75,6 +76,7 @@ class FunctionSpec:
     environment: dict[str, str] = field(default_factory=dict)
     isolation: Literal["none"] = "none"
     pinned: bool = False
+    credentials: bool = False
 
 
 @dataclass(frozen=True, slots=True)

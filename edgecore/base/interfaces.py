@@ -7,7 +7,7 @@ Nothing here may block: what takes time is a coroutine, what must be durable giv
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from edgecore.base.commit import Commit
@@ -146,6 +146,52 @@ class CloudLink(Protocol):
 
         Lasts until the link goes down: subscribe again at each connect. Raises as `publish`.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Temporary AWS credentials. `expiration`: as AWS writes it; `expires_at`: the same in epoch seconds."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expiration: str
+    expires_at: float
+
+
+class CloudCredentials(Protocol):
+    """Where temporary AWS credentials come from."""
+
+    @property
+    def region(self) -> str:
+        """The AWS region, "" when it is not known."""
+        ...
+
+    async def credentials(self) -> Credentials:
+        """Credentials that are good now. Raises CredentialsError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowSummary:
+    """A shadow in a list. `name`: "" for the classic one; `bytes`: of desired and reported.
+
+    `cloud`: "-" when it is not synchronised, else "same", "pending", or what hinders it.
+    """
+
+    thing: str
+    name: str
+    version: int
+    bytes: int
+    cloud: str
+
+
+class ShadowList(Protocol):
+    """Which shadows there are: what AWS IoT tells over HTTP alone (ListNamedShadowsForThing)."""
+
+    def shadows(self) -> Sequence[ShadowSummary]:
+        """All that exist, by thing and name."""
         ...
 
 

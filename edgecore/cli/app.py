@@ -31,6 +31,7 @@ VERBS: Final = {
     "device": "Add, show, renew and revoke client devices and their certificates.",
     "pub": "Publish a message, as the operator or as a device.",
     "sub": "Watch messages, as the operator or as a device.",
+    "shadow": "Read, change and watch device shadows.",
     "sim": "Run simulated neighbours: a cloud to develop against.",
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -74,12 +74,13 @@ class Control:
         """The answer to POST. Raises as `get`."""
         return self._ask("POST", path, body or {})
 
-    def stream(self, path: str) -> Iterator[Json]:
+    def stream(self, path: str, patience: float | None = None) -> Generator[Json, None, None]:
         """Each line of a streamed answer, as it comes, until the core ends it. Raises as `get`.
 
-        The first thing given is an empty object, once the core has granted the request.
+        The first thing given is an empty object, once the core has granted the request. UnavailableError
+        too when nothing comes for `patience` seconds.
         """
-        connection = _UnixConnection(self._path, None)
+        connection = _UnixConnection(self._path, patience)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -88,6 +89,8 @@ class Control:
             yield {}
             while line := response.readline():
                 yield json.loads(line)
+        except TimeoutError as error:
+            raise UnavailableError(f"the core at {self._path} said nothing for {patience:g} s") from error
         finally:
             connection.close()
 

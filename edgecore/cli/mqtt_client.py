@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -133,14 +134,21 @@ class DeviceClient:
                 "; ".join(refused) + "\nno route of the group delivers there to this device"
             )
 
-    def messages(self) -> Iterator[MQTTMessage]:
-        """Each message as it comes. Raises UnavailableError when the core ends the session."""
+    def messages(self, patience: float | None = None) -> Iterator[MQTTMessage]:
+        """Each message as it comes.
+
+        Raises UnavailableError when the core ends the session, or when none comes for `patience` seconds.
+        """
+        since = time.monotonic()
         while True:
             while self._seen.messages:
                 message = self._seen.messages.popleft()
                 self._client.ack(message.mid, message.qos)
                 yield message
+                since = time.monotonic()
             self._check(self._client.loop(_STEP))
+            if patience is not None and time.monotonic() > since + patience:
+                raise UnavailableError(f"{self._where} said nothing for {patience:g} s")
 
     def _until(self, seen: list[ReasonCode], what: str) -> list[ReasonCode]:
         """Drive the session until something is `seen`."""

@@ -32,11 +32,17 @@ _NAME_FORM: Final = "a thing name of 1 to 128 of the characters a-z A-Z 0-9 : _ 
 _ENDPOINT: Final = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]\s/]+))(?::(?P<port>[0-9]{1,5}))?"
 )
+# AWS IoT's model of CreateRoleAlias.
+_ROLE_ALIAS: Final = re.compile(r"[\w=,@-]{1,128}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """`[cloud]`: where the cloud is and which certificate this core shows it. `ca` None: the system's."""
+    """`[cloud]`: where the cloud is and which certificate this core shows it. `ca` None: the system's.
+
+    `credentials_endpoint`, `role_alias`, `region`: where functions' AWS credentials come from; "" for
+    nowhere.
+    """
 
     endpoint: str
     port: int
@@ -46,6 +52,9 @@ class Cloud:
     broker: Literal["aws", "mqtt"] = "aws"
     username: str = ""
     password_file: Path | None = None
+    credentials_endpoint: str = ""
+    role_alias: str = ""
+    region: str = ""
 
 
 def load_config(folder: Path | None = None) -> Config:
@@ -164,7 +173,7 @@ def _read_cloud(table: Table | None, paths: Paths) -> Cloud | None:
         return None
     table.need("endpoint", "the cloud's host name")
     broker = _read_broker(table)
-    if broker == "aws" or any(table.has(key) for key in _OWN):
+    if broker == "aws" or any(table.has(key) for key in (*_OWN, "role_alias")):
         for name, expected in _OWN.items():
             table.need(name, expected)
     endpoint = table.text("endpoint")
@@ -175,8 +184,9 @@ def _read_cloud(table: Table | None, paths: Paths) -> Cloud | None:
     username = table.text("username")
     if broker == "aws" and (username or secret):
         table.faults.add(table.at("username"), show(username), "none: AWS IoT Core goes by the certificate")
+    role = _read_role(table)
     table.finish()
-    return Cloud(endpoint, port, certificate, key, ca, broker, username, secret)
+    return Cloud(endpoint, port, certificate, key, ca, broker, username, secret, *role)
 
 
 def _read_broker(table: Table) -> Literal["aws", "mqtt"]:
@@ -191,6 +201,23 @@ def _read_broker(table: Table) -> Literal["aws", "mqtt"]:
 def _file(table: Table, key: str, paths: Paths) -> Path | None:
     text = table.text(key)
     return paths.etc / text if text else None
+
+
+def _read_role(table: Table) -> tuple[str, str, str]:
+    """(credentials_endpoint, role_alias, region): the first two are given both or not at all."""
+    named = {"credentials_endpoint": "the host name of the account's credentials provider", "role_alias": ""}
+    named["role_alias"] = "the name of a role alias: 1 to 128 of a-z A-Z 0-9 _ = , @ -"
+    if any(table.has(key) for key in named):
+        for key, expected in named.items():
+            table.need(key, expected)
+    endpoint, alias, region = (table.text(key) for key in (*named, "region"))
+    if endpoint and not re.fullmatch(r"[^\s/]+", endpoint):
+        table.faults.add(
+            table.at("credentials_endpoint"), show(endpoint), "a host name, and a port if need be"
+        )
+    if alias and not _ROLE_ALIAS.fullmatch(alias):
+        table.faults.add(table.at("role_alias"), show(alias), named["role_alias"])
+    return endpoint, alias, region
 
 
 def _initial(thing: str, cloud: Cloud | None) -> str:

@@ -18,7 +18,7 @@ from edgecore.base import identity
 from edgecore.base.clock import Clock
 from edgecore.base.errors import DeploymentError
 from edgecore.base.group import NO_GROUP, ActiveGroup, DeviceSpec
-from edgecore.base.interfaces import Ready, Service
+from edgecore.base.interfaces import Ready, Service, ShadowSummary
 from edgecore.config import Config
 from edgecore.daemon.health import Notifier, Watchdog
 from edgecore.daemon.lifecycle import ESSENTIAL, NEVER
@@ -34,7 +34,7 @@ from edgecore.listener.registry import Revocation
 from edgecore.router import Router
 from edgecore.shadow import ShadowService
 from edgecore.store import Database, RetainedStore, SessionStore
-from edgecore.uplink import Link, UplinkService
+from edgecore.uplink import Link, RoleCredentials, UplinkService
 
 routes_log = logging.getLogger(
     "edgecore.router"
@@ -53,8 +53,8 @@ class Wanted:
 class House:
     """Everything that runs here, and the one place where rooms are handed to each other.
 
-    Implements base Units. `tls`: the server's certificate, its key, and the CA of the devices; `renew`
-    remakes the server's when it is time, and says whether it did.
+    Implements base Units and ShadowList. `tls`: the server's certificate, its key, and the CA of the
+    devices; `renew` remakes the server's when it is time, and says whether it did.
     """
 
     def __init__(
@@ -77,10 +77,14 @@ class House:
         self._clock = clock
         self._db = Database(config.paths.database, config.store, clock)
         self._link = Link(clock)
+        # None where no role is named: then no function gets credentials.
+        named = config.uplink is not None and config.uplink.role_alias
+        self._credentials = RoleCredentials(config.uplink, clock) if config.uplink and named else None
         self._active = NO_GROUP
         self._router: Router | None = None
         self._kept: KeptSessions | None = None
         self._door: ListenerService | None = None
+        self._documents: ShadowService | None = None
         books.registry.on_revoked(self._revoked)
         books.registry.on_trust_changed(self._trust_changed)
         books.passwords.on_changed(self._password_changed)
@@ -186,6 +190,10 @@ class House:
     def _admits(self, device: str) -> DeviceSpec | None:
         return self._active.group.devices.get(device)
 
+    def shadows(self) -> Sequence[ShadowSummary]:
+        """See base ShadowList."""
+        return self._documents.shadows() if self._documents is not None else ()
+
     # What it is made of -----------------------------------------------------------------------------
 
     def _watchdog(self) -> Service:
@@ -193,7 +201,10 @@ class House:
 
     def _shadow(self) -> Service:
         specs = {device.thing: device.shadow for device in self._active.group.devices.values()}
-        return ShadowService(self._config.shadow, specs, self.router, self._db, self._link, self._clock)
+        self._documents = ShadowService(
+            self._config.shadow, specs, self.router, self._db, self._link, self._clock
+        )
+        return self._documents
 
     def _functions(self) -> Service:
         group, root = self._active.group, self._active.root
@@ -205,6 +216,7 @@ class House:
             self._db,
             self._clock,
             self._config.paths.run,
+            credentials=self._credentials,
         )
 
     def _inference(self) -> Service:
@@ -229,7 +241,7 @@ class House:
     def _api(self) -> Service:
         settings, run = self._config.api, self._config.paths.run
         devices, passwords = self._registry, self._passwords
-        return ApiService(settings, self.router, devices, passwords, self.supervisor, run, self._clock)
+        return ApiService(settings, self.router, devices, passwords, self.supervisor, self, run, self._clock)
 
     def _sys_topics(self) -> Service:
         return SysTopics(self._config.listener.sys_interval, self.router, self.supervisor, self._clock)

@@ -187,6 +187,7 @@ def read_function(name: str, table: Table, folder: GroupFolder) -> FunctionSpec:
         environment=_read_environment(table),
         isolation=_read_isolation(table),
         pinned=table.flag("pinned", default=default.pinned),
+        credentials=table.flag("credentials", default=default.credentials),
     )
     table.finish()
     return function

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -70,9 +70,12 @@ class Program:
     environ: dict[str, str]
 
 
-def program(spec: FunctionSpec, folder: Path, scratch: Path) -> Program:
-    """The program of a function's workers. Looks at the disk: not to be called in the loop."""
-    return Program(tuple(command()), environment(spec, folder, scratch))
+def program(spec: FunctionSpec, folder: Path, scratch: Path, more: Mapping[str, str]) -> Program:
+    """The program of a function's workers. Looks at the disk: not to be called in the loop.
+
+    `more`: variables of this run, which the function's own cannot override either.
+    """
+    return Program(tuple(command()), {**environment(spec, folder, scratch), **more})
 
 
 def environment(spec: FunctionSpec, folder: Path, scratch: Path) -> dict[str, str]:

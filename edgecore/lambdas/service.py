@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random as chance
+import secrets
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,11 +14,14 @@ from pathlib import Path
 from edgecore.base.clock import Clock
 from edgecore.base.errors import FunctionError
 from edgecore.base.group import FunctionSpec
-from edgecore.base.interfaces import Bus, Ready
+from edgecore.base.interfaces import Bus, CloudCredentials, Ready
+from edgecore.lambdas.credentials import CredentialsDoor
 from edgecore.lambdas.function import Function
 from edgecore.lambdas.process import Program, program
 from edgecore.lambdas.settings import LambdasSettings
 from edgecore.store import Database
+
+log = logging.getLogger(__name__)
 
 
 class FunctionsService:
@@ -36,6 +41,7 @@ class FunctionsService:
         clock: Clock,
         run_dir: Path,
         random: Callable[[], float] = chance.random,
+        credentials: CloudCredentials | None = None,
     ) -> None:
         self._settings = settings
         self._specs = functions
@@ -46,11 +52,21 @@ class FunctionsService:
         self._run_dir = run_dir
         self._random = random
         self._functions: dict[str, Function] = {}
+        wanting = [name for name, spec in functions.items() if spec.credentials]
+        self._door = CredentialsDoor(credentials, secrets.token_urlsafe) if credentials and wanting else None
+        if wanting and credentials is None:
+            log.warning("%s: no AWS credentials: [cloud] role_alias is not set", ", ".join(wanting))
 
     async def run(self, ready: Ready) -> None:
         """Run until cancelled. Ready once events can be queued; never waits for user code."""
+        async with contextlib.AsyncExitStack() as opened:
+            if self._door is not None:
+                await opened.enter_async_context(self._door.open())
+            await self._run(ready)
+
+    async def _run(self, ready: Ready) -> None:
         run = uuid.uuid4().int >> 64
-        places = await asyncio.to_thread(self._prepare)
+        places = await asyncio.to_thread(self._prepare, self._environments())
         self._functions = {
             name: self._function(spec, *places[name], run) for name, spec in self._specs.items()
         }
@@ -70,7 +86,8 @@ class FunctionsService:
 
     def status(self) -> dict[str, object]:
         """Each function's state, counts and last error."""
-        return {"functions": {name: function.status() for name, function in self._functions.items()}}
+        functions = {name: function.status() for name, function in self._functions.items()}
+        return {"functions": functions, **({"credentials": self._door.status()} if self._door else {})}
 
     async def invoke(self, name: str, payload: bytes) -> bytes:
         """Call a function and give its result as JSON (`null` for None), or the bytes that it returned.
@@ -96,12 +113,20 @@ class FunctionsService:
             run,
         )
 
-    def _prepare(self) -> dict[str, tuple[Path, Program]]:
+    def _environments(self) -> dict[str, dict[str, str]]:
+        """What each function finds in its environment of this run."""
+        door = self._door
+        return {
+            name: door.environment(name) if door and spec.credentials else {}
+            for name, spec in self._specs.items()
+        }
+
+    def _prepare(self, environments: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[Path, Program]]:
         """Make the scratch folders; gives where each function's code is and how it is run."""
         places = {}
         for name, spec in self._specs.items():
             scratch = self._run_dir / "functions" / name
             scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = (self._root / spec.source).resolve()
-            places[name] = folder, program(spec, folder, scratch)
+            places[name] = folder, program(spec, folder, scratch, environments[name])
         return places

@@ -12,7 +12,7 @@ from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit
 from edgecore.base.group import ShadowSpec
 from edgecore.base.identity import SHADOW, Principal
-from edgecore.base.interfaces import Bus, CloudLink
+from edgecore.base.interfaces import Bus, CloudLink, ShadowSummary
 from edgecore.base.message import AT_LEAST_ONCE, Message
 from edgecore.shadow.journal import Journal, Notice
 from edgecore.shadow.settings import ShadowSettings
@@ -75,6 +75,16 @@ class ShadowService:
             "ignored": self._ignored,
             **self._sync.status(),
         }
+
+    def shadows(self) -> list[ShadowSummary]:
+        """See base ShadowList."""
+        known = sorted(self._shadows.documents(), key=lambda each: (each[0].thing, each[0].name))
+        return [
+            ShadowSummary(
+                shadow.thing, shadow.name, document.version, document.size(), self._sync.state(shadow)
+            )
+            for shadow, document in known
+        ]
 
     def deliver(self, message: Message, qos: int, retain: bool) -> Commit | None:  # noqa: ARG002  Subscriber's shape
         """Carry out a request; what is no request topic is counted and ignored."""

@@ -136,6 +136,13 @@ class ShadowSync:
             "problems": {str(replica.shadow): replica.problem for replica in replicas if replica.problem},
         }
 
+    def state(self, shadow: ShadowId) -> str:
+        """Whether the cloud has the same: "-" when it need not, "same", "pending", or what hinders it."""
+        replica = self._replicas.get(shadow)
+        if replica is None:
+            return "-"
+        return replica.problem or ("pending" if self._is_pending(replica) else "same")
+
     def _is_pending(self, replica: _Replica) -> bool:
         return next_push(replica.mark, self._shadows.durable(replica.shadow)) is not None
 

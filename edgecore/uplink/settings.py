@@ -22,6 +22,8 @@ class UplinkSettings:
     on behind it. `outbox_age`: seconds that a message may wait. `broker`: "aws" for AWS IoT Core, "mqtt" for
     any other that speaks MQTT 5: with a certificate and key, with `username` and the first line of
     `password_file`, or with both.
+    `credentials_endpoint`, `role_alias`: where the certificate is traded for AWS credentials, and for
+    which role; "" for nowhere. `region`: AWS's, "" for that of the endpoint.
     """
 
     endpoint: str
@@ -33,6 +35,9 @@ class UplinkSettings:
     broker: Literal["aws", "mqtt"] = "aws"
     username: str = ""
     password_file: Path | None = None
+    credentials_endpoint: str = ""
+    role_alias: str = ""
+    region: str = ""
     keep_alive: int = 60
     session_expiry: int = 3600
     in_flight: int = 80

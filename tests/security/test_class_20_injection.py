@@ -27,7 +27,7 @@ from edgecore.base import identity
 from edgecore.base.clock import ManualClock
 from edgecore.base.errors import CertificateError
 from edgecore.base.group import DeviceSpec, Row
-from edgecore.base.interfaces import DeviceRecord, Receipt
+from edgecore.base.interfaces import DeviceRecord, Receipt, ShadowSummary
 from edgecore.base.message import Message
 from edgecore.cli import device_words, status, sub
 from edgecore.cli.output import emit_json, say
@@ -93,6 +93,14 @@ class Statuses:
         return self.answer
 
 
+class Shadows:
+    def __init__(self, evil):
+        self._summary = ShadowSummary("thing", "", 1, 2, evil)
+
+    def shadows(self):
+        return [self._summary]
+
+
 class Passwords:
     def __init__(self, evil):
         self._names = (evil,)
@@ -106,7 +114,14 @@ async def window(folder, evil):
     """(the router, a client) of a control API whose every room says `evil`."""
     bus = Router(ManualClock())
     service = ApiService(
-        ApiSettings(), bus, Devices(evil), Passwords(evil), Statuses(evil), folder / "run", ManualClock()
+        ApiSettings(),
+        bus,
+        Devices(evil),
+        Passwords(evil),
+        Statuses(evil),
+        Shadows(evil),
+        folder / "run",
+        ManualClock(),
     )
     ready = asyncio.Event()
     task = asyncio.create_task(service.run(ready.set))
@@ -136,6 +151,9 @@ async def test_class_20_the_api_says_what_it_was_told_and_nothing_but_json(tmp_p
         async with client.get("/devices") as response:
             assert is_json(response)
             assert (await response.json())["devices"][0]["name"] == evil
+        async with client.get("/shadows") as response:
+            assert is_json(response)
+            assert (await response.json())["shadows"][0]["cloud"] == evil
         async with client.get("/passwords") as response:
             assert (await response.json())["devices"] == [evil]
 

@@ -72,6 +72,7 @@ async def ask(devices, tmp_path):
         devices,
         NoPasswords(),
         NoUnits(),
+        None,  # nobody asks for shadows
         tmp_path / "run",
         ManualClock(),
     )

@@ -22,7 +22,7 @@ from edgecore.base.errors import (
 )
 from edgecore.base.group import DeviceSpec, Row
 from edgecore.base.identity import CLOUD, CORE, device
-from edgecore.base.interfaces import DeviceCertificate, DeviceRecord
+from edgecore.base.interfaces import DeviceCertificate, DeviceRecord, ShadowSummary
 from edgecore.base.message import Message
 from edgecore.router import Router
 
@@ -102,9 +102,13 @@ class Window:
             self.devices,
             self.passwords,
             self.statuses,
+            self,
             self.run_dir,
             ManualClock(),
         )
+
+    def shadows(self):
+        return [ShadowSummary("gate", "config", 3, 17, "pending")]
 
     async def __aenter__(self):
         ready = asyncio.Event()
@@ -184,6 +188,14 @@ async def test_metrics_are_what_prometheus_reads(window):
         text = await reply.text()
         assert reply.headers["Content-Type"].startswith("text/plain; version=")
     assert "edgecore_messages_published_total 4.0" in text
+
+
+async def test_shadows_are_listed(window):
+    status, body = await window.get("/shadows")
+    assert status == 200
+    assert body == {
+        "shadows": [{"thing": "gate", "name": "config", "version": 3, "bytes": 17, "cloud": "pending"}]
+    }
 
 
 async def test_devices_are_listed(window):

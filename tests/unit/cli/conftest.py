@@ -135,6 +135,7 @@ class Core:
     def __init__(self, folder):
         self.folder = folder
         self.units = {}
+        self.documents = []
         self.cloud = Taker()
         self.devices = FakeDevices()
         self.passwords = FakePasswords()
@@ -146,6 +147,9 @@ class Core:
 
     def statuses(self):
         return self.units
+
+    def shadows(self):
+        return self.documents
 
     def __enter__(self):
         self._thread.start()
@@ -176,7 +180,7 @@ class Core:
         self._end = asyncio.Event()
         clock = ManualClock()
         run = Paths.under(self.folder).run
-        service = ApiService(ApiSettings(), self.router, self.devices, self.passwords, self, run, clock)
+        service = ApiService(ApiSettings(), self.router, self.devices, self.passwords, self, self, run, clock)
         task = asyncio.create_task(service.run(self._ready.set))
         await self._end.wait()
         task.cancel()

@@ -120,6 +120,13 @@ def test_another_broker():
         (CLOUD + 'broker = "azure"', "cloud.broker: found 'azure', expected \"aws\""),
         (CLOUD + 'username = "u"', "cloud.username: found 'u', expected none: AWS IoT Core goes by"),
         ('[cloud]\nendpoint = "h"\nbroker = "mqtt"\nkey = "k"', "cloud.certificate: found nothing"),
+        (CLOUD + 'role_alias = "r"', "cloud.credentials_endpoint: found nothing"),
+        (CLOUD + 'credentials_endpoint = "h"', "cloud.role_alias: found nothing"),
+        (CLOUD + 'role_alias = "a b"\ncredentials_endpoint = "h"', "cloud.role_alias: found 'a b'"),
+        (
+            CLOUD + 'role_alias = "r"\ncredentials_endpoint = "https://h"',
+            "found 'https://h', expected a host",
+        ),
         ("[cloud]\nclient_id = 'x'", "cloud.client_id: found a key that is not known"),
         ("listener = 3", "listener: found 3, expected a table"),
     ],

@@ -102,7 +102,7 @@ async def start(tmp_path, bus, settings, spec):
     houses = []
     async with contextlib.AsyncExitStack() as stack:
 
-        async def begin(code, changes=None, db=None, **fields):
+        async def begin(code, changes=None, db=None, source=None, **fields):
             codes = code if isinstance(code, dict) else {"f": code}
             for name, text in codes.items():
                 folder = tmp_path / name
@@ -120,6 +120,7 @@ async def start(tmp_path, bus, settings, spec):
                 SystemClock(),
                 tmp_path / "run",
                 lambda: 0.5,
+                source,
             )
             ready = asyncio.Event()
             task = asyncio.create_task(service.run(ready.set))

@@ -141,7 +141,7 @@ def test_the_program_of_a_function():
     spec = FunctionSpec(
         "f", "f", "a.b", environment={"LANG": "de", "TMPDIR": "/x", "MINE": "1"}, memory=64 * 2**20
     )
-    made = program(spec, Path("/code"), Path("/scratch"))
+    made = program(spec, Path("/code"), Path("/scratch"), {})
     assert made.argv == tuple(command())
     assert made.argv[0] == sys.executable
     assert made.environ == environment(spec, Path("/code"), Path("/scratch"))
@@ -149,3 +149,4 @@ def test_the_program_of_a_function():
     assert made.environ["TMPDIR"] == "/scratch"
     assert made.environ["MINE"] == "1"
     assert made.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "64"
+    assert program(spec, Path("/code"), Path("/s"), {"MINE": "2"}).environ["MINE"] == "2"
