@@ -175,11 +175,11 @@ class AwsClient:
         future.add_done_callback(lambda one: self._inbox.post(partial(self._published, one, done)))
 
     def _published(self, future: Future[Any], done: Done) -> None:
-        error = future.exception()
-        if error is not None:
+        try:
+            puback = future.result().puback
+        except self._errors as error:
             done(self._cloud_error(error))
             return
-        puback = future.result().puback
         # At QoS 0 there is a packet without a reason.
         reason = 0 if puback is None or puback.reason_code is None else int(puback.reason_code)
         done(_refusal(reason, puback.reason_string) if reason >= 0x80 else None)
