@@ -19,6 +19,7 @@ from typing import Any, Final
 from edgecore.base.commit import Done
 from edgecore.base.errors import CloudError, PermanentCloudError, TransientCloudError, UnavailableError
 from edgecore.base.message import Message, Properties
+from edgecore.base.shown import one_line
 from edgecore.uplink.acceptance import MAX_PACKET_BYTES
 from edgecore.uplink.client import ClientEvents, Incoming, Welcome
 from edgecore.uplink.inbox import Inbox
@@ -46,6 +47,8 @@ STABLE_MS: Final = 5_000
 PERMANENT_REASONS: Final = frozenset((0x87, 0x90, 0x99))
 # MQTT's own word for a QoS that there is not (MQTT 5, 3.3.1.2); the library says None.
 NO_QOS: Final = 3
+# Characters of the cloud's own words that are kept: MQTT gives it 64 KB of them.
+MAX_SHOWN: Final = 200
 # Of one user property, in CPython: a tuple and two strings.
 PAIR_BYTES: Final = 160
 # In awscrt's names for "you can never send that"; everything else is about the connection.
@@ -357,7 +360,7 @@ def _size(incoming: Incoming) -> int:
 
 
 def _refusal(reason: int, text: str | None) -> CloudError:
-    message = f"the cloud refused the message with {reason:#04x} {text or ''}".rstrip()
+    message = f"the cloud refused the message with {reason:#04x} {one_line(text or '')[:MAX_SHOWN]}".rstrip()
     return PermanentCloudError(message) if reason in PERMANENT_REASONS else TransientCloudError(message)
 
 

@@ -26,6 +26,7 @@ from edgecore.router import Router
 from edgecore.sim.cloud import server
 from edgecore.store import Database, StoreSettings
 from edgecore.uplink import Link, UplinkService, UplinkSettings
+from edgecore.uplink.outbox import MAX_REASONS
 
 PATIENCE = 20
 ROWS = (
@@ -361,4 +362,25 @@ async def test_class_18_over_tls_what_is_no_puback_gives_up_no_record(house, ans
     assert house.status["outbox"]["records"] == 1
     house.cloud.answers.clear()
     await house.until(lambda: house.status["outbox"]["records"] == 0)
+    await house.unharmed()
+
+
+async def test_class_18_over_tls_reasons_that_the_cloud_makes_up_are_short_and_few(house):
+    """They are kept with what is set aside, counted apart and logged: each in 10 KB, and each another one."""
+
+    def refuse(packet):
+        text = f"?{packet.packet_id}" + "x" * 10_000
+        data = encode(p.PubAck(packet.packet_id, 0x87, PropertyMap({pr.REASON_STRING: text})), V5)
+        return data.replace(b"?", b"\0")
+
+    await house.unharmed()
+    house.cloud.answers[p.Publish] = refuse
+    for number in range(2 * MAX_REASONS):
+        house.router.publish(Message(f"dt/{number}", b"measured", 1, identity.device("a")))
+    await house.until(lambda: house.status["outbox"]["set_aside"] == 2 * MAX_REASONS)
+    dropped = house.status["outbox"]["dropped"]
+    assert sum(dropped.values()) == 2 * MAX_REASONS
+    assert len(dropped) <= MAX_REASONS + 1
+    assert max(map(len, dropped)) < 300
+    assert not any("\0" in reason for reason in dropped)
     await house.unharmed()
