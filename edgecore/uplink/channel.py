@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 # One read of the queue: many small records, or a few of the largest (128 KB).
 FETCH_RECORDS: Final = 256
 FETCH_BYTES: Final = 1024 * 1024
+# Reasons that are counted and logged apart. Some are the cloud's own words, which it may make up.
+MAX_REASONS: Final = 64
 EXPIRED: Final = "expired"
 TOO_OLD: Final = "too old"
 
@@ -45,6 +47,8 @@ class Tally:
 
     def drop(self, reason: str, number: int = 1) -> int:
         """Count; gives how many there were for that reason."""
+        if reason not in self.dropped and len(self.dropped) >= MAX_REASONS:
+            reason = f"{reason.partition(':')[0]}: other"
         self.dropped[reason] += number
         return self.dropped[reason]
 
