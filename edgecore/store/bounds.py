@@ -39,6 +39,7 @@ class Lanes:
         self.ledgers = tuple(Ledger() for _ in range(lanes))
         self.count = 0
         self.bytes = 0
+        self._found_in = 0  # the lane of the last record that was taken out: the next is likely there too
         # 256 KiB, for a queue of several lanes only.
         self._held = array("I", bytes(array("I").itemsize * TAGS)) if lanes > 1 else None
 
@@ -52,18 +53,31 @@ class Lanes:
 
     def remove(self, identifier: int) -> int | None:
         """Take a record out and give its lane; None when it is not in."""
+        if self._remove(self._found_in, identifier):
+            return self._found_in
         for lane, ledger in enumerate(self.ledgers):
-            before = ledger.bytes
-            if ledger.count and (tag := ledger.pop(identifier)) is not None:
-                self.count -= 1
-                self.bytes -= before - ledger.bytes
-                if self._held is not None:
-                    self._held[tag] -= 1
+            if ledger.count and self._remove(lane, identifier):
+                self._found_in = lane
                 return lane
         return None
 
+    def _remove(self, lane: int, identifier: int) -> bool:
+        ledger = self.ledgers[lane]
+        before = ledger.bytes
+        tag = ledger.pop(identifier)
+        if tag is None:
+            return False
+        self.count -= 1
+        self.bytes -= before - ledger.bytes
+        if self._held is not None:
+            self._held[tag] -= 1
+        return True
+
     def __contains__(self, identifier: int) -> bool:
-        return any(ledger.count and identifier in ledger for ledger in self.ledgers)
+        for ledger in self.ledgers:  # noqa: SIM110  any() and its generator cost as much as all the rest
+            if ledger.count and identifier in ledger:
+                return True
+        return False
 
     def held(self, tag: int) -> int:
         """How many records bear the tag."""

@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 # One read of the queue: many small records, or a few of the largest (128 KB).
 FETCH_RECORDS: Final = 256
 FETCH_BYTES: Final = 1024 * 1024
+# Reasons that are counted and logged apart. Some are the cloud's own words, which it may make up.
+MAX_REASONS: Final = 64
 EXPIRED: Final = "expired"
 TOO_OLD: Final = "too old"
 
@@ -45,6 +47,8 @@ class Tally:
 
     def drop(self, reason: str, number: int = 1) -> int:
         """Count; gives how many there were for that reason."""
+        if reason not in self.dropped and len(self.dropped) >= MAX_REASONS:
+            reason = f"{reason.partition(':')[0]}: other"
         self.dropped[reason] += number
         return self.dropped[reason]
 
@@ -159,13 +163,15 @@ class Channel:
             return  # it was lost while the queue was read
         now, wall = self._clock.monotonic(), self._clock.now()
         self._shelf.steps.look(wall, now)
+        # A record can have left the queue under our hands only by a bound.
+        may_be_gone = bool(self._queue.dropped or self._tally.dropped[TOO_OLD])
         window, shift, longest = self.window, self._shelf.steps.shift, self._shelf.settings.outbox_age
         if not window.probing:  # else QoS 0 could end the connection in a suspect's place
             while (message := self._fleeting.next(wall)) is not None:
                 client.publish(message, 0, wall, self._fleeting_done)
         while (entry := window.next(now)) is not None:
             then = wall - shift(entry.id)
-            if entry.id not in self._queue:
+            if may_be_gone and entry.id not in self._queue:
                 window.settled(entry.id)  # it gave way to a newer one, and was counted then
             elif entry.message.expired(then):
                 self._drop(entry, EXPIRED)
@@ -188,12 +194,14 @@ class Channel:
         records = await self._queue.peek(after, FETCH_RECORDS, FETCH_BYTES, lane)
         if generation != self._generation:
             return  # the link was lost while reading: it is read again at the next connect
-        self.settle()  # what was acknowledged meanwhile must not come in again
-        for identifier, record in records:
-            if identifier in self._queue:
-                self._admit(lane, identifier, record)
-            else:
+        if self._acknowledged:  # meanwhile: it must not come in again
+            self.settle()
+            for identifier, _ in records:
                 self.window.skip(lane, identifier)
+            records = [each for each in records if each[0] in self._queue]
+            self._read_out[lane] = False
+        for identifier, record in records:
+            self._admit(lane, identifier, record)
         if records:
             self._read_out[lane] = False
 
@@ -213,7 +221,7 @@ class Channel:
             self.window.skip(lane, identifier)
             return
         entry = Entry(identifier, record, message, stamp, lane, place.tag, ordered=place.ordered)
-        self.window.add(lane, (entry,))
+        self.window.add(entry)
 
     def _done(self, entry: Entry, attempt: int, error: Exception | None) -> None:
         """The outcome of one publish."""

@@ -64,7 +64,13 @@ class ClientEvents(Protocol):
 
 
 class CloudClient(Protocol):
-    """An MQTT client of the cloud. It never connects by itself: when to try again is not its business."""
+    """An MQTT client of the cloud. It never connects by itself: when to try again is not its business.
+
+    `dropped`: messages from the cloud that came faster than they were taken. Those of QoS 1 were not
+    acknowledged.
+    """
+
+    dropped: int
 
     async def connect(self) -> None:
         """Begin one attempt, when there is no connection; what becomes of it is told to the events."""

@@ -243,5 +243,8 @@ class _WithCloud:
             "subscriptions_refused": dict(self._refused),
             **({"lines": [line.status() for line in self._lines]} if more else {}),
             "outbox": self._outbox.status(),
-            "inbound": self._inbound.status(),
+            "inbound": {
+                **self._inbound.status(),
+                "overrun": sum(line.client.dropped for line in self._lines if line.client is not None),
+            },
         }

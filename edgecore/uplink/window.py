@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
@@ -68,6 +68,7 @@ class Window:
         self.limit = limit
         self._backlog = [deque[Entry]() for _ in range(PRIORITIES)]
         self._live = [deque[Entry]() for _ in range(PRIORITIES)]
+        self._waiting = 0  # a bit for each lane that has a record to send
         self._last = [BEFORE_ALL] * PRIORITIES
         self._credit = [0] * PRIORITIES
         self._live_next = [True] * PRIORITIES
@@ -116,18 +117,19 @@ class Window:
             and self._live_count < LIVE_RECORDS + self.limit
         )
 
-    def add(self, lane: int, entries: Iterable[Entry]) -> None:
-        """Take records that were read from the lane after `last`; those that are here already are passed."""
-        for entry in entries:
-            self._last[lane] = entry.id
-            if entry.id in self._known:
-                continue
-            self._known.add(entry.id)
-            if self._live_waiting[entry.tag]:
-                # Of a topic whose live records overflowed: behind those that still wait.
-                self._push_live(entry)
-            else:
-                self._backlog[lane].append(entry)
+    def add(self, entry: Entry) -> None:
+        """Take a record that was read from its lane after `last`; one that is here already is passed."""
+        lane, identifier = entry.lane, entry.id
+        self._last[lane] = max(self._last[lane], identifier)
+        if identifier in self._known:
+            return
+        self._known.add(identifier)
+        if entry.tag in self._live_waiting:
+            # Of a topic whose live records overflowed: behind those that still wait.
+            self._push_live(entry)
+        else:
+            self._backlog[lane].append(entry)
+            self._waiting |= 1 << lane
 
     def skip(self, lane: int, identifier: int) -> None:
         """Read past a record that is no entry of this connection."""
@@ -150,6 +152,7 @@ class Window:
 
     def _push_live(self, entry: Entry) -> None:
         self._live[entry.lane].append(entry)
+        self._waiting |= 1 << entry.lane
         self._live_waiting[entry.tag] += 1
         self._live_count += 1
         self._live_bytes += len(entry.record)
@@ -192,19 +195,22 @@ class Window:
 
     def _choose(self) -> int | None:
         """The lane whose turn it is: smooth weighted round robin, with 2^priority for the weight."""
-        waiting = [lane for lane in range(PRIORITIES) if self._backlog[lane] or self._live[lane]]
-        if len(waiting) < 2:
-            return waiting[0] if waiting else None
+        mask = self._waiting
+        if not mask & (mask - 1):
+            return mask.bit_length() - 1 if mask else None
+        waiting = [lane for lane in range(PRIORITIES) if mask & (1 << lane)]
         credit = self._credit
         for lane in range(PRIORITIES):
             # A lane that has nothing to send saves up nothing.
             credit[lane] = credit[lane] + (1 << lane) if lane in waiting else 0
         chosen = max(waiting, key=lambda lane: (credit[lane], lane))
-        credit[chosen] -= sum(1 << lane for lane in waiting)
+        credit[chosen] -= mask  # the sum of their weights
         return chosen
 
     def _pop(self, lane: int) -> Entry:
         live, backlog = self._live[lane], self._backlog[lane]
+        if len(live) + len(backlog) == 1:
+            self._waiting &= ~(1 << lane)
         if not live or (backlog and not self._live_next[lane]):
             self._live_next[lane] = True
             return backlog.popleft()
@@ -268,6 +274,7 @@ class Window:
             self._parked_count[following.lane] -= 1
             self._owners[topic] = following.id
             self._backlog[following.lane].appendleft(following)
+            self._waiting |= 1 << following.lane
         if not parked:
             self._parked.pop(topic, None)
 
@@ -307,6 +314,7 @@ class Window:
             self._live[lane].clear()
         for entry in [one for line in self._parked.values() for one in line]:
             self._drop(entry)
+        self._waiting = 0
         self._parked.clear()
         self._parked_count = [0] * PRIORITIES
         self._live_tags.clear()

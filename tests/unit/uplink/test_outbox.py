@@ -1,13 +1,15 @@
 """The outbox against a client whose outcomes the test decides."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
 from edgecore.base.clock import ManualClock
 from edgecore.base.errors import PermanentCloudError, StoreError, TransientCloudError
-from edgecore.base.identity import CLOUD, device
+from edgecore.base.group import Row
+from edgecore.base.identity import CLOUD, CORE, device
 from edgecore.base.message import Message
 from edgecore.store import MemoryQueue, QueueBounds
 from edgecore.uplink.outbox import LANES, Outbox
@@ -351,3 +353,57 @@ class TestStatus:
     async def test_an_empty_outbox_has_no_oldest(self, offline):
         await offline.outbox.look()
         assert offline.outbox.status()["oldest"] is None
+
+
+class TestBounds:
+    async def test_what_is_too_old_goes_while_offline(self, client):
+        case = Case(client, outbox_age=100.0)
+        case.deliver("1", "2")
+        case.clock.advance(60)
+        case.deliver("3")
+        case.clock.advance(60)
+        await case.outbox.look()
+        assert (case.queue.count, case.dropped) == (1, {"too old": 2})
+
+    async def test_a_clock_that_is_set_makes_nothing_old(self, client):
+        case = Case(client, outbox_age=100.0)
+        case.deliver("1")
+        case.clock.set_wall(case.clock.now() + 1e9)
+        await case.outbox.look()
+        assert case.queue.count == 1
+
+    async def test_an_unreadable_record_does_not_stop_the_look(self, client):
+        case = Case(client, outbox_age=100.0)
+        case.queue.append(b"shrt", lane=4)
+        case.deliver("1")
+        case.clock.advance(200)
+        await case.outbox.look()
+        assert case.dropped == {"too old": 1}
+
+    async def test_the_oldest_of_the_lowest_priority_goes(self, client):
+        rows = [Row(("device:*",), (f"p{n}/#",), ("cloud",), priority=n) for n in range(10)]
+        case = Case(client, records=2, rows=rows)
+        case.deliver("p9/1", "p2/1", "p2/2", "p9/2", "p0/1")
+        case.channel.connected()
+        await case.pump()
+        assert case.sent() == ["p9/1", "p9/2"]
+        assert case.dropped == {"outbox: overflow": 3}
+
+    async def test_the_alarm_says_when_it_begins_to_drop_and_when_that_is_over(self, client):
+        case = Case(client, records=2, outbox_records=2)
+        case.deliver("1", "2")
+        assert not case.outbox.is_losing
+        assert (await case.outbox.look())[0] is None
+        case.deliver("3")
+        assert case.outbox.is_losing
+        alarm, due = await case.outbox.look()
+        said = json.loads(alarm.payload)
+        assert (alarm.topic, alarm.sender, alarm.qos) == ("edgecore/alarm/outbox", CORE, 1)
+        assert (said["state"], said["dropped"], said["records"]) == ("dropping", {"overflow": 1}, 2)
+        assert case.outbox.status()["alarm"] == case.clock.now()
+        assert not case.outbox.is_losing
+        case.queue.ack(range(10))
+        case.clock.advance(due - case.clock.monotonic())
+        case.clock.advance(60)
+        alarm, _ = await case.outbox.look()
+        assert json.loads(alarm.payload)["state"] == "over"

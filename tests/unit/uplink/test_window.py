@@ -16,6 +16,11 @@ def entry(identifier, topic=None, lane=0, ordered=False):
     return Entry(identifier, b"", message, float(identifier), lane, hash(topic) & 0xFFFF, ordered=ordered)
 
 
+def put(window, entries):
+    for one in entries:
+        window.add(one)
+
+
 def drain(window, now=0.0):
     out = []
     while (one := window.next(now)) is not None:
@@ -25,7 +30,7 @@ def drain(window, now=0.0):
 
 def filled(limit, *ids, **more):
     window = Window(limit)
-    window.add(more.get("lane", 0), [entry(i, **more) for i in ids])
+    put(window, [entry(i, **more) for i in ids])
     return window
 
 
@@ -101,7 +106,7 @@ def test_failing_what_is_not_in_flight_is_ignored():
 def test_last_is_where_a_lane_is_read_on():
     window = Window(3)
     assert window.last(4) == BEFORE_ALL
-    window.add(4, [entry(4, lane=4), entry(6, lane=4)])
+    put(window, [entry(4, lane=4), entry(6, lane=4)])
     assert window.last(4) == 6
     window.skip(4, 9)
     assert (window.last(4), window.last(3)) == (9, BEFORE_ALL)
@@ -110,7 +115,7 @@ def test_last_is_where_a_lane_is_read_on():
 def test_it_is_hungry_until_a_window_is_read():
     window = filled(2, 1)
     assert window.hungry(0)
-    window.add(0, [entry(2)])
+    put(window, [entry(2)])
     assert not window.hungry(0)
     assert window.hungry(1)
 
@@ -118,7 +123,7 @@ def test_it_is_hungry_until_a_window_is_read():
 def test_what_is_in_hand_is_not_taken_in_twice():
     window = filled(3, 1, 2)
     drain(window)
-    window.add(0, [entry(1), entry(2), entry(3)])
+    put(window, [entry(1), entry(2), entry(3)])
     assert drain(window) == [3]
     assert 1 in window
     settle(window, 1)
@@ -170,7 +175,7 @@ class TestALostLink:
         window.add_live(entry(9))
         window.lost(Evidence.NONE, 0.0)
         assert window.last(0) == 0
-        window.add(0, [entry(1), entry(5), entry(9)])  # 5 was in flight
+        put(window, [entry(1), entry(5), entry(9)])  # 5 was in flight
         assert [one.id for one in one_by_one(window, 3)] == [5, 1, 9]
 
 
@@ -178,7 +183,7 @@ class TestPriorities:
     def test_each_has_twice_the_share_of_the_next_lower_one(self):
         window = Window(2000)
         for lane in (2, 3):
-            window.add(lane, [entry(lane * 1000 + n, lane=lane) for n in range(900)])
+            put(window, [entry(lane * 1000 + n, lane=lane) for n in range(900)])
         out = [one.lane for one in one_by_one(window, 900)]
         assert (out.count(3), out.count(2)) == (600, 300)
         assert all(2 in out[n : n + 3] for n in range(900 - 3))
@@ -186,14 +191,14 @@ class TestPriorities:
     def test_the_lowest_is_not_starved_by_all_the_others(self):
         window = Window(2000)
         for lane in range(10):
-            window.add(lane, [entry(lane * 2000 + n, lane=lane) for n in range(1023)])
+            put(window, [entry(lane * 2000 + n, lane=lane) for n in range(1023)])
         assert {one.lane for one in one_by_one(window, 1023)} == set(range(10))
 
     def test_one_that_comes_later_saves_up_nothing(self):
         window = Window(2000)
-        window.add(9, [entry(n, lane=9) for n in range(400)])
+        put(window, [entry(n, lane=9) for n in range(400)])
         one_by_one(window, 300)
-        window.add(0, [entry(1000 + n, lane=0) for n in range(400)])
+        put(window, [entry(1000 + n, lane=0) for n in range(400)])
         assert [one.lane for one in one_by_one(window, 100)].count(0) <= 1
 
 
@@ -219,7 +224,7 @@ class TestLive:
             assert window.takes_live("a", tag, n - 1, 10)
             window.add_live(entry(n, "a"))
         assert not window.takes_live("a", tag, 2, 10)
-        window.add(0, [entry(1, "a"), entry(2, "a"), entry(3, "a"), entry(4, "b")])
+        put(window, [entry(1, "a"), entry(2, "a"), entry(3, "a"), entry(4, "b")])
         one_by_one(window, 1)
         assert not window.takes_live("a", tag, 3, 10)  # 3 must go first
         out = [one.id for one in one_by_one(window, 3)]
@@ -236,15 +241,15 @@ class TestLive:
         window = Window(2)
         for n in range(1, 3):
             window.add_live(entry(n, "a"))
-        window.add(0, [entry(n, "a") for n in (3, 4)])
+        put(window, [entry(n, "a") for n in (3, 4)])
         assert not window.hungry(0)
 
 
 class TestOrdered:
     def test_one_of_a_topic_is_in_flight_and_others_flow(self):
         window = Window(10)
-        window.add(
-            0,
+        put(
+            window,
             [entry(1, "a", ordered=True), entry(2, "a", ordered=True), entry(3), entry(4, "a", ordered=True)],
         )
         assert drain(window) == [1, 3]
@@ -255,7 +260,7 @@ class TestOrdered:
 
     def test_one_that_failed_still_holds_its_topic(self):
         window = Window(10)
-        window.add(0, [entry(n, "a", ordered=True) for n in (1, 2)])
+        put(window, [entry(n, "a", ordered=True) for n in (1, 2)])
         drain(window)
         window.failed(1, 5.0)
         assert drain(window) == []
@@ -265,10 +270,10 @@ class TestOrdered:
 
     def test_it_holds_its_topic_over_a_lost_link(self):
         window = Window(10)
-        window.add(0, [entry(n, "a", ordered=True) for n in (1, 2)])
+        put(window, [entry(n, "a", ordered=True) for n in (1, 2)])
         drain(window)
         window.lost(Evidence.NONE, 0.0)
-        window.add(0, [entry(n, "a", ordered=True) for n in (1, 2)])
+        put(window, [entry(n, "a", ordered=True) for n in (1, 2)])
         assert drain(window) == [1]
         settle(window, 1)
         assert drain(window) == [2]
@@ -276,7 +281,7 @@ class TestOrdered:
     def test_what_is_parked_is_bounded_and_not_live(self, monkeypatch):
         monkeypatch.setattr(policy, "PARKED", 2)
         window = Window(10)
-        window.add(0, [entry(n, "a", ordered=True) for n in (1, 2, 3)])
+        put(window, [entry(n, "a", ordered=True) for n in (1, 2, 3)])
         drain(window)
         assert not window.hungry(0)
         assert window.hungry(1)
@@ -311,7 +316,7 @@ class TestPoison:
         window = filled(3, 1, 2)
         drain(window)
         window.lost(Evidence.MESSAGE, 0.0)
-        window.add(0, [entry(3)])
+        put(window, [entry(3)])
         assert window.probing
         assert drain(window) == [1]
         settle(window, 1)
@@ -326,7 +331,7 @@ class TestPoison:
         window.lost(Evidence.MESSAGE, 0.0)
         drain(window)
         window.lost(Evidence.CLOSED, 0.0)  # its first strike
-        window.add(0, [entry(2)])
+        put(window, [entry(2)])
         assert drain(window) == [2]  # others flow before it is tried again
         assert drain(window, now=PROBE_PAUSE) == []
         settle(window, 2)
@@ -365,7 +370,7 @@ class TestPoison:
         assert window.condemn(1).id == 1
         assert window.condemn(99) is None
         window.lost(Evidence.MESSAGE, 0.0)
-        window.add(0, [entry(1)])
+        put(window, [entry(1)])
         assert drain(window) == []
         if settled:
             settle(window, 1)
