@@ -1,6 +1,6 @@
 """What is taken from the cloud: its broker may be anybody's, once the account or the endpoint is. Pure.
 
-Sizes are what AWS IoT Core allows a publisher, so that nothing real is refused. Texts are judged as those of
+Sizes are what the broker allows a publisher, so that nothing real is refused. Texts are judged as those of
 devices are where they come in: what MQTT forbids could not be sent on to a device, and would fail there.
 """
 
@@ -12,12 +12,7 @@ from edgecore.base.errors import TopicError
 from edgecore.base.message import Properties
 from edgecore.base.topic import check_topic
 from edgecore.uplink.client import Incoming
-from edgecore.uplink.mapping import (
-    MAX_CONTENT_TYPE_BYTES,
-    MAX_CORRELATION_BYTES,
-    MAX_PAYLOAD_BYTES,
-    MAX_USER_PROPERTIES_BYTES,
-)
+from edgecore.uplink.mapping import AWS, Limits
 
 # AWS counts bytes, of which an empty pair has none; as many as the listener takes from a device.
 MAX_USER_PROPERTIES: Final = 256
@@ -25,28 +20,28 @@ MAX_USER_PROPERTIES: Final = 256
 MAX_PACKET_BYTES: Final = 256 * 1024
 
 
-def refuse_incoming(incoming: Incoming) -> str:
+def refuse_incoming(incoming: Incoming, limits: Limits = AWS) -> str:
     """Why this message is dropped, whoever it is for; "" when it is taken. The reasons are few and fixed."""
     if incoming.qos not in (0, 1):
         return "QoS that was not asked for"
     if not _is_topic(incoming.topic):
         return "topic that is not allowed here"
-    if len(incoming.payload) > MAX_PAYLOAD_BYTES:
-        return f"payload above {MAX_PAYLOAD_BYTES} bytes"
+    if len(incoming.payload) > limits.payload_bytes:
+        return f"payload above {limits.payload_bytes} bytes"
     properties = incoming.properties
-    return "" if properties is None else _refuse_sizes(properties) or _refuse_texts(properties)
+    return "" if properties is None else _refuse_sizes(properties, limits) or _refuse_texts(properties)
 
 
-def _refuse_sizes(properties: Properties) -> str:
+def _refuse_sizes(properties: Properties, limits: Limits) -> str:
     pairs = properties.user_properties
     if len(pairs) > MAX_USER_PROPERTIES:
         return f"more than {MAX_USER_PROPERTIES} user properties"
-    if sum(len(text.encode()) for pair in pairs for text in pair) > MAX_USER_PROPERTIES_BYTES:
-        return f"user properties above {MAX_USER_PROPERTIES_BYTES} bytes"
-    if len((properties.content_type or "").encode()) > MAX_CONTENT_TYPE_BYTES:
-        return f"content type above {MAX_CONTENT_TYPE_BYTES} bytes"
-    if len(properties.correlation_data or b"") > MAX_CORRELATION_BYTES:
-        return f"correlation data above {MAX_CORRELATION_BYTES} bytes"
+    if sum(len(text.encode()) for pair in pairs for text in pair) > limits.user_properties_bytes:
+        return f"user properties above {limits.user_properties_bytes} bytes"
+    if len((properties.content_type or "").encode()) > limits.content_type_bytes:
+        return f"content type above {limits.content_type_bytes} bytes"
+    if len(properties.correlation_data or b"") > limits.correlation_bytes:
+        return f"correlation data above {limits.correlation_bytes} bytes"
     return ""
 
 

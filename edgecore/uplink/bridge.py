@@ -46,12 +46,18 @@ _log = logging.getLogger(__name__)
 
 # What the broker may send without our acknowledgement; what is beyond waits there.
 RECEIVE_MAXIMUM: Final = 100
+# The largest payload that is taken from another broker (mapping.ANY), with properties and topic.
+MAX_PACKET_BYTES: Final = 512 * 1024
 # MQTT 5, 3.2.2.3.3: a broker that names no receive maximum takes this many.
 ALL: Final = 65_535
 # From CONNECT to CONNACK, and from DISCONNECT to the end.
 CONNACK_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 2.0
-FAILURE: Final = 0x80
+# Characters of another's words in log and status.
+MAX_SHOWN: Final = 200
+# What counts as success: MQTT 5, 3.4.2.1 and 3.9.3. A broker that says anything else has not done it.
+TAKEN: Final = frozenset((0x00, 0x10))
+GRANTED: Final = frozenset((0, 1, 2))
 
 # An answer of the broker: its reason codes, or what went wrong.
 _Answer = Callable[[list[int] | CloudError], None]
@@ -78,6 +84,20 @@ def _read_files(settings: UplinkSettings) -> tuple[ssl.SSLContext, str]:
         context.load_cert_chain(settings.certificate, settings.key)
     secret = settings.password_file.read_text() if settings.password_file is not None else ""
     return context, secret.partition("\n")[0]
+
+
+class _PahoClient(Client):
+    """paho's, which says so when what a broker sends makes its thread fail: else nobody would be told."""
+
+    failed: Callable[[Exception], None]
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        """See paho's. Runs in its thread."""
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is the end of the connection
+            self.failed(error)
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
 
 class BridgeClient:
@@ -109,9 +129,9 @@ class BridgeClient:
         self._events.attempting()
         await attempt.begin()
 
-    def _client(self) -> Client:
+    def _client(self) -> _PahoClient:
         settings = self._settings
-        client = Client(
+        client = _PahoClient(
             CallbackAPIVersion.VERSION2,
             settings.client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
@@ -145,7 +165,7 @@ class BridgeClient:
             if isinstance(answer, CloudError):
                 done(answer)
             else:
-                done(refusal_of(answer[0]) if answer[0] >= FAILURE else None)
+                done(None if answer[0] in TAKEN else refusal_of(answer[0]))
 
         properties = properties_to_send(message, now)
         try:
@@ -163,9 +183,11 @@ class BridgeClient:
         refused = {}
         for one in subscriptions:
             options = [(one.topic_filter, SubscribeOptions(one.qos))]
-            (code,) = await self._result(methodcaller("subscribe", options))
-            if code >= FAILURE:
-                refused[one.topic_filter] = name_of(code)
+            codes = await self._result(methodcaller("subscribe", options))
+            if len(codes) != 1:
+                raise TransientCloudError(f"a SUBACK with {len(codes)} reason codes for one filter")
+            if codes[0] not in GRANTED:
+                refused[one.topic_filter] = name_of(codes[0])
         return refused
 
     async def unsubscribe(self, topic_filters: Sequence[str]) -> None:
@@ -211,7 +233,9 @@ class BridgeClient:
 class _Attempt:
     """One connection, from its attempt to its end, and paho's client of it."""
 
-    def __init__(self, settings: UplinkSettings, client: Client, inbox: Inbox, owner: BridgeClient) -> None:
+    def __init__(
+        self, settings: UplinkSettings, client: _PahoClient, inbox: Inbox, owner: BridgeClient
+    ) -> None:
         self._settings = settings
         self._inbox = inbox
         self._owner = owner
@@ -221,6 +245,7 @@ class _Attempt:
         self._over = asyncio.Event()
         # Given up when it is closed: paho gives its sockets back when nothing refers to it.
         self._client: Client | None = client
+        client.failed = self._failed
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -255,6 +280,7 @@ class _Attempt:
         properties = PahoProperties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
         properties.SessionExpiryInterval = settings.session_expiry
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
         client.connect(
             settings.endpoint, settings.port, settings.keep_alive, clean_start=False, properties=properties
         )
@@ -345,11 +371,14 @@ class _Attempt:
             trouble = Trouble(Cause.CLOSED, "the connection to the broker was closed")
         self._inbox.post(partial(self._end, trouble))
 
+    def _failed(self, error: Exception) -> None:
+        said = f"the broker said what paho cannot read ({type(error).__name__}: {str(error)[:MAX_SHOWN]})"
+        self._inbox.post(partial(self._end, Trouble(Cause.OTHER, said)))
+
     def _on_message(self, _client: object, _data: object, message: MQTTMessage) -> None:
-        if message.qos == 0 and self._inbox.full:
+        size = len(message.topic) + len(message.payload)
+        if not self._inbox.offer(partial(self._owner.came, self, message), size, message.qos):
             self._owner.dropped += 1
-            return
-        self._inbox.post(partial(self._owner.came, self, message))
 
     def _answer(self, mid: int, codes: list[int]) -> None:
         self._inbox.post(partial(self._settle, mid, codes))

@@ -15,7 +15,7 @@ from edgecore.base.message import Message
 from edgecore.uplink.acceptance import refuse_incoming
 from edgecore.uplink.client import Incoming
 from edgecore.uplink.link import Link
-from edgecore.uplink.mapping import is_shadow_topic
+from edgecore.uplink.mapping import AWS, Limits, is_shadow_topic
 
 _log = logging.getLogger(__name__)
 
@@ -27,18 +27,19 @@ class Inbound:
     at most.
     """
 
-    def __init__(self, bus: Bus, link: Link, clock: Clock) -> None:
+    def __init__(self, bus: Bus, link: Link, clock: Clock, limits: Limits = AWS) -> None:
         self.received = 0
         self.dropped: Counter[str] = Counter()
         self.withheld: Counter[str] = Counter()
         self._bus = bus
         self._link = link
         self._clock = clock
+        self._limits = limits
 
     def take(self, incoming: Incoming) -> None:
         """Hand a message on."""
         self.received += 1
-        refused = refuse_incoming(incoming)
+        refused = refuse_incoming(incoming, self._limits)
         if refused:
             # It would be refused each time it came: acknowledged, so that it does not come again.
             self.dropped[refused] += 1

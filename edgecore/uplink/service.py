@@ -123,7 +123,7 @@ class _WithCloud:
         self._bus = bus
         self._clock = clock
         self._jitter = jitter
-        self._inbound = Inbound(bus, link, clock)
+        self._inbound = Inbound(bus, link, clock, limits_of(settings))
         self._lines = tuple(
             Line(
                 replace(settings, client_id=settings.client_id_of(channel.number)),

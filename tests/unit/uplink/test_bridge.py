@@ -241,13 +241,14 @@ async def test_nobody_there(broker):
 
 
 @contextlib.asynccontextmanager
-async def scripted(broker, answer):
-    """A server that says `answer` to a CONNECT and nothing more: the settings to reach it."""
+async def scripted(broker, *answers):
+    """A server that says one of `answers` to each packet, and then nothing more: the settings to reach it."""
 
     async def talk(reader, writer):
-        await reader.read(100)
-        writer.write(answer)
-        await writer.drain()
+        for answer in answers:
+            await reader.read(100)
+            writer.write(answer)
+            await writer.drain()
 
     pki = broker.folder / "pki"
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -272,6 +273,41 @@ async def test_what_the_broker_says_at_the_end(broker, until):
     refused = bytes.fromhex("20 03 00 9f 00")
     async with scripted(broker, refused) as settings, connected(settings) as (_, events):
         assert [each.cause for each in events.failures] == [Cause.THROTTLED]
+
+
+WELCOME = bytes.fromhex("20 03 00 00 00")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "90 04 0001 00 05",
+        "b0 04 0001 00 05",
+        "20 03 00 63 00",
+        "40 03 0001",
+        "d0 00 ff",
+        "f0 02 55 00",
+        "00 00",
+    ],
+)
+async def test_what_cannot_be_read_is_the_end_of_the_connection_or_nothing(broker, until, garbage):
+    answer = WELCOME + bytes.fromhex(garbage) + b"\xe0\x00"
+    async with scripted(broker, answer) as settings, connected(settings) as (_, events):
+        await until(lambda: events.losses)
+
+
+async def test_answers_that_are_none_are_no_success(broker, until):
+    suback = bytes.fromhex("90 05 0001 00 01 01")
+    async with scripted(broker, WELCOME, suback) as settings, connected(settings) as (client, _):
+        with pytest.raises(TransientCloudError, match="2 reason codes for one filter"):
+            await client.subscribe([CloudSubscription("a", 1)])
+    suback = bytes.fromhex("90 04 0001 00 05")
+    async with scripted(broker, WELCOME, suback) as settings, connected(settings) as (client, _):
+        assert await client.subscribe([CloudSubscription("a", 1)]) == {"a": "reason 0x05"}
+    for code in ("05", "83", "ff"):
+        puback = bytes.fromhex(f"40 03 0001 {code}")
+        async with scripted(broker, WELCOME, puback) as settings, connected(settings) as (client, _):
+            assert isinstance(await outcome(client, message()), TransientCloudError)
 
 
 async def test_files_that_cannot_be_used(broker, tmp_path):
