@@ -51,9 +51,12 @@ class Events:
 async def connected(settings, until):
     events = Events()
     client = await open_client(settings, events)
-    await client.connect()
     try:
-        await until(lambda: events.welcomes)
+        while not events.welcomes:  # a broker that was just started does not listen yet
+            tries = len(events.failures)
+            await client.connect()
+            await until(lambda: events.welcomes or len(events.failures) > tries)
+        events.failures.clear()
         yield client, events
     finally:
         await client.stop()
