@@ -31,13 +31,20 @@ _ENDPOINT: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """`[cloud]`: where the cloud is and which certificate this core shows it. `ca` None: the system's."""
+    """`[cloud]`: where the cloud is and which certificate this core shows it. `ca` None: the system's.
+
+    `pkcs11_...`: where its key is, when that is in a token and not in the file `key`.
+    """
 
     endpoint: str
     port: int
     certificate: Path
     key: Path
     ca: Path | None = None
+    pkcs11_library: Path | None = None
+    pkcs11_pin: Path | None = None
+    pkcs11_token: str = ""
+    pkcs11_key: str = ""
 
 
 def load_config(folder: Path | None = None) -> Config:
@@ -154,11 +161,14 @@ def _read_uplink(top: Table, thing: str, paths: Paths) -> UplinkSettings | None:
 def _read_cloud(table: Table | None, paths: Paths) -> Cloud | None:
     if table is None:
         return None
-    for key, expected in (
+    needed = [
         ("endpoint", "the cloud's host name"),
         ("certificate", "the path of this core's certificate, PEM"),
-        ("key", "the path of its key, PEM"),
-    ):
+    ]
+    library = table.text("pkcs11_library")
+    if not library:
+        needed.append(("key", "the path of its key, PEM"))
+    for key, expected in needed:
         table.need(key, expected)
     endpoint = table.text("endpoint")
     if endpoint and not re.fullmatch(r"[^\s/]+", endpoint):
@@ -166,8 +176,18 @@ def _read_cloud(table: Table | None, paths: Paths) -> Cloud | None:
     port = table.whole("port", DEFAULT_CLOUD_PORT, 1, 65_535)
     ca = table.text("ca")
     files = (paths.etc / table.text("certificate"), paths.etc / table.text("key"))
+    pin = table.text("pkcs11_pin")
+    token = (table.text("pkcs11_token"), table.text("pkcs11_key"))
     table.finish()
-    return Cloud(endpoint, port, *files, paths.etc / ca if ca else None)
+    return Cloud(
+        endpoint,
+        port,
+        *files,
+        paths.etc / ca if ca else None,
+        Path(library) if library else None,
+        paths.etc / pin if pin else None,
+        *token,
+    )
 
 
 def _initial(thing: str, cloud: Cloud | None) -> str:

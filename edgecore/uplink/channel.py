@@ -93,12 +93,14 @@ class Channel:
         """Whether a record that is about to be appended goes out from memory."""
         return self.online and self.window.takes_live(topic, place.tag, self._queue.held(place.tag), size)
 
-    def appended(self, entry: Entry, *, live: bool) -> None:
-        """A record is in the queue."""
-        if live:
-            self.window.add_live(entry)
-        else:
-            self._read_out[entry.lane] = False
+    def add_live(self, entry: Entry) -> None:
+        """A record that goes out from memory is in the queue."""
+        self.window.add_live(entry)
+        self._wake()
+
+    def appended(self, lane: int) -> None:
+        """A record is in the queue, to be read when it is its turn."""
+        self._read_out[lane] = False
         self._wake()
 
     def take_fleeting(self, message: Message) -> None:
