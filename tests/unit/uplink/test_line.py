@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from edgecore.base.clock import ManualClock
+from edgecore.base.errors import TransientCloudError
 from edgecore.base.identity import device
 from edgecore.base.message import Message
 from edgecore.store import MemoryQueue, QueueBounds
-from edgecore.uplink import line as module
 from edgecore.uplink.client import Welcome
 from edgecore.uplink.line import HURRY_SECONDS, Line
 from edgecore.uplink.outbox import LANES, Outbox
@@ -114,16 +114,13 @@ async def test_while_it_is_connected_the_network_is_no_matter():
         assert not case.line._again.is_set()
 
 
-async def test_one_that_was_taken_over_waits_as_long_as_it_may(monkeypatch):
-    case = Case(reconnect=0.001)
-    waited = []
-    real = asyncio.timeout
-    monkeypatch.setattr(module.asyncio, "timeout", lambda delay: waited.append(delay) or real(0))
+async def test_one_that_was_taken_over_waits_as_long_as_it_may():
+    case = Case()
     async with case.kept():
+        assert case.line._delay(iter([1.0])) == 1.0
         case.connect()
         case.line.lost(Trouble(Cause.TAKEN_OVER, "by another"))
-        await case.tries(2)
-    assert waited[0] == case.line._settings.reconnect_max
+        assert case.line._delay(iter([1.0])) == NEVER
 
 
 @pytest.mark.parametrize(
@@ -153,11 +150,15 @@ async def test_what_says_enough_is_not():
 
 
 @pytest.mark.parametrize("busy", [True, False])
-async def test_the_outbox_is_not_blamed_for_what_others_may_have_sent(busy):
+async def test_a_probe_waits_until_nobody_else_can_be_blamed(busy):
     case = Case(busy=busy)
     async with case.kept():
         case.connect()
         case.outbox.deliver(Message("dt/a", b"", 1, device("a")), 1, retain=False)
         await case.line.channel.pump(case.client)
         case.line.lost(Trouble(Cause.MESSAGE, "not authorised"))
-        assert case.line.channel.window.probing is not busy
+        case.client.settle(TransientCloudError("offline"))
+        case.connect()
+        due = await case.line.channel.pump(case.client)
+        assert bool(case.client.published) is not busy
+        assert (due is not None) is busy  # it is looked at again by itself
