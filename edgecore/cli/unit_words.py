@@ -68,9 +68,19 @@ def _store(own: Own) -> Iterator[str]:
     yield "the disk is full" if own.get("disk_full") else ""
     yield _count(_number(own, "refused"), "write refused", "writes refused")
     yield _count(_number(own, "failed"), "write failed", "writes failed")
+    yield _card(_table(own, "card"))
     for file, rows in _table(own, "salvaged").items():
         salvaged = _sum(rows) if isinstance(rows, Mapping) else 0
         yield f"{file}: {salvaged:,} rows salvaged"
+
+
+def _card(card: Own) -> str:
+    """What the card is written, and how long it will stand that."""
+    if not (a_year := _number(card, "per_year")):
+        return ""
+    years = card.get("card_years")
+    lasts = f": the card lasts {years:,g} years" if isinstance(years, int | float) else ""
+    return f"writes {_size(a_year)} a year{lasts}"
 
 
 def _shadow(own: Own) -> Iterator[str]:
@@ -83,11 +93,24 @@ def _shadow(own: Own) -> Iterator[str]:
 
 def _uplink(own: Own) -> Iterator[str]:
     state = _text(own, "state")
-    yield f"connected to {own.get('endpoint')}" if own.get("connected") else state
+    cause = _text(own, "cause")
+    yield (
+        f"connected to {own.get('endpoint')}"
+        if own.get("connected")
+        else f"{state}: {cause}"
+        if cause
+        else state
+    )
     yield _text(own, "reason")
+    lines = own.get("lines")
+    if isinstance(lines, list):
+        up = sum(bool(line.get("connected")) for line in lines)
+        yield f"{up} of {len(lines)} connections up"
     outbox = _table(own, "outbox")
     if waiting := _number(outbox, "records"):
         yield f"outbox {_count(waiting, 'message')} ({_size(_number(outbox, 'bytes'))})"
+    yield "the outbox drops messages" if outbox.get("alarm") is not None else ""
+    yield "looking for the message at which the cloud hangs up" if outbox.get("probing") else ""
     yield _count(_number(outbox, "sent"), "sent", "sent")
     yield _count(_number(outbox, "set_aside"), "refused there and set aside", "refused there and set aside")
     yield _reasons(own, "dropped", "dropped")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the import
 if TYPE_CHECKING:
+    from edgecore.config.cloud import Cloud
     from edgecore.config.load import (
-        Cloud,
         load_config,
         parse_config,
         parse_endpoint,
@@ -37,5 +37,5 @@ def __getattr__(name: str) -> object:
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    places = {"Paths": "paths", "Config": "model", "LogSettings": "model"}
+    places = {"Cloud": "cloud", "Paths": "paths", "Config": "model", "LogSettings": "model"}
     return getattr(import_module(f"{__name__}.{places.get(name, 'load')}"), name)

@@ -7,13 +7,14 @@ import json
 import os
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from edgecore.base.errors import ConfigError
 from edgecore.base.identity import is_name
+from edgecore.config.cloud import DEFAULT_CLOUD_PORT, Cloud, read_cloud
 from edgecore.config.model import Config
 from edgecore.config.paths import Paths
 from edgecore.config.records import read_record
@@ -22,39 +23,10 @@ from edgecore.uplink.settings import UplinkSettings
 
 # A file that holds every key of the reference is 15 KB; beyond this somebody named the wrong file.
 _MAX_FILE_BYTES: Final = 1024 * 1024
-DEFAULT_CLOUD_PORT: Final = 8883
-# Of `[cloud]`: what this core shows of itself.
-_OWN: Final = {
-    "certificate": "the path of this core's certificate, PEM",
-    "key": "the path of its key, PEM",
-}
 _NAME_FORM: Final = "a thing name of 1 to 128 of the characters a-z A-Z 0-9 : _ -"
 _ENDPOINT: Final = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]\s/]+))(?::(?P<port>[0-9]{1,5}))?"
 )
-# AWS IoT's model of CreateRoleAlias.
-_ROLE_ALIAS: Final = re.compile(r"[\w=,@-]{1,128}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Cloud:
-    """`[cloud]`: where the cloud is and which certificate this core shows it. `ca` None: the system's.
-
-    `credentials_endpoint`, `role_alias`, `region`: where functions' AWS credentials come from; "" for
-    nowhere.
-    """
-
-    endpoint: str
-    port: int
-    certificate: Path | None
-    key: Path | None
-    ca: Path | None = None
-    broker: Literal["aws", "mqtt"] = "aws"
-    username: str = ""
-    password_file: Path | None = None
-    credentials_endpoint: str = ""
-    role_alias: str = ""
-    region: str = ""
 
 
 def load_config(folder: Path | None = None) -> Config:
@@ -161,63 +133,11 @@ def _sections() -> dict[str, Any]:
 
 def _read_uplink(top: Table, thing: str, paths: Paths) -> UplinkSettings | None:
     """`[cloud]` says where and who, `[uplink]` how much may be held for it."""
-    cloud = _read_cloud(top.table("cloud"), paths)
+    cloud = read_cloud(top.table("cloud"), paths)
     where = cloud or Cloud("unused", DEFAULT_CLOUD_PORT, Path(), Path())
     fixed = {field.name: getattr(where, field.name) for field in fields(Cloud)} | {"client_id": thing}
     settings = read_record(UplinkSettings, top.table("uplink"), reference()["uplink"], fixed)
     return settings if cloud is not None else None
-
-
-def _read_cloud(table: Table | None, paths: Paths) -> Cloud | None:
-    if table is None:
-        return None
-    table.need("endpoint", "the cloud's host name")
-    broker = _read_broker(table)
-    if broker == "aws" or any(table.has(key) for key in (*_OWN, "role_alias")):
-        for name, expected in _OWN.items():
-            table.need(name, expected)
-    endpoint = table.text("endpoint")
-    if endpoint and not re.fullmatch(r"[^\s/]+", endpoint):
-        table.faults.add(table.at("endpoint"), show(endpoint), "a host name or address, without a scheme")
-    port = table.whole("port", DEFAULT_CLOUD_PORT, 1, 65_535)
-    certificate, key, ca, secret = (_file(table, name, paths) for name in (*_OWN, "ca", "password_file"))
-    username = table.text("username")
-    if broker == "aws" and (username or secret):
-        table.faults.add(table.at("username"), show(username), "none: AWS IoT Core goes by the certificate")
-    role = _read_role(table)
-    table.finish()
-    return Cloud(endpoint, port, certificate, key, ca, broker, username, secret, *role)
-
-
-def _read_broker(table: Table) -> Literal["aws", "mqtt"]:
-    broker = table.text("broker", "aws")
-    if broker == "mqtt":
-        return "mqtt"
-    if broker != "aws":
-        table.faults.add(table.at("broker"), show(broker), '"aws" for AWS IoT Core, "mqtt" for any other')
-    return "aws"
-
-
-def _file(table: Table, key: str, paths: Paths) -> Path | None:
-    text = table.text(key)
-    return paths.etc / text if text else None
-
-
-def _read_role(table: Table) -> tuple[str, str, str]:
-    """(credentials_endpoint, role_alias, region): the first two are given both or not at all."""
-    named = {"credentials_endpoint": "the host name of the account's credentials provider", "role_alias": ""}
-    named["role_alias"] = "the name of a role alias: 1 to 128 of a-z A-Z 0-9 _ = , @ -"
-    if any(table.has(key) for key in named):
-        for key, expected in named.items():
-            table.need(key, expected)
-    endpoint, alias, region = (table.text(key) for key in (*named, "region"))
-    if endpoint and not re.fullmatch(r"[^\s/]+", endpoint):
-        table.faults.add(
-            table.at("credentials_endpoint"), show(endpoint), "a host name, and a port if need be"
-        )
-    if alias and not _ROLE_ALIAS.fullmatch(alias):
-        table.faults.add(table.at("role_alias"), show(alias), named["role_alias"])
-    return endpoint, alias, region
 
 
 def _initial(thing: str, cloud: Cloud | None) -> str:

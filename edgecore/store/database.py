@@ -30,6 +30,7 @@ from edgecore.store.opening import Opening, open_database
 from edgecore.store.reserve import Reserve
 from edgecore.store.settings import StoreSettings
 from edgecore.store.transaction import Outcome, Work, Write, as_store_error, commit_group, is_fatal
+from edgecore.store.wear import Wear
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,9 +61,11 @@ class Database:
     def __init__(self, path: Path, settings: StoreSettings | None = None, clock: Clock | None = None) -> None:
         self.path = path
         self.turn = 0
+        self.messages = 0  # that queues have handed over to be written; they count them here
         self._settings = settings or StoreSettings()
         self._clock = clock or SystemClock()
         self._reserve = Reserve(path.with_name(path.name + ".reserve"), self._settings.reserve_bytes)
+        self._wear = Wear(self._clock.monotonic(), self._settings.card_endurance)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._collecting = _Group()
         self._flush_scheduled = False
@@ -88,6 +91,7 @@ class Database:
             "disk_full": self._loop is not None and not self._reserve.held,
             "set_aside": sorted(self._opening.kept),
             "salvaged": {name: dict(rows) for name, rows in self._opening.kept.items()},
+            "card": self._wear.status(self._clock.monotonic(), self.messages),
             **self._counts,
         }
 
@@ -244,6 +248,7 @@ class Database:
             except Exception as error:  # noqa: BLE001  a bug here must fail the Commits, not hang them
                 outcomes = [as_store_error(error)] * len(group.writes)
                 loop.call_soon_threadsafe(self._break, as_store_error(error))
+            self._wear.look(self._clock.monotonic())
             results = _answer(connection, group.reads)
             loop.call_soon_threadsafe(self._finish, group, outcomes, results)
 

@@ -148,6 +148,7 @@ class DurableQueue:
         if room:
             self._lanes.add(lane, identifier, len(record), tag % TAGS)
             batch.rows.inserts.append((self._keys[lane], identifier, record))
+            self._database.messages += 1
         if is_first:
             batch.commit.when_done(partial(self._appended, batch.rows))
         return identifier, batch.commit

@@ -105,17 +105,32 @@ class AwsClient:
         """Make the library's client; reads the files. Runs off the loop."""
         settings = self._settings
         try:
-            self._client = self._sdk.builder.mtls_from_path(
-                str(settings.certificate),
-                str(settings.key),
-                ca_filepath=str(settings.ca) if settings.ca else None,
-                **self._options(),
-            )
+            self._client = self._build()
         except (OSError, *self._errors) as error:
             raise PermanentCloudError(
                 f"no cloud client can be made with certificate {settings.certificate}, key {settings.key}, "
                 f"CA {settings.ca or '(the system)'}: {error}. Check [cloud] in edgecore.toml"
             ) from error
+
+    def _build(self) -> Any:  # noqa: ANN401  the library has no types
+        settings, builder = self._settings, self._sdk.builder
+        options = self._options() | {"ca_filepath": str(settings.ca) if settings.ca else None}
+        if settings.pkcs11_library is None:
+            return builder.mtls_from_path(str(settings.certificate), str(settings.key), **options)
+        library = self._sdk.io.Pkcs11Lib(
+            file=str(settings.pkcs11_library),
+            behavior=self._sdk.io.Pkcs11Lib.InitializeFinalizeBehavior.STRICT,
+        )
+        pin = settings.pkcs11_pin
+        return builder.mtls_with_pkcs11(
+            pkcs11_lib=library,
+            # Without one the token asks for it by a way of its own.
+            user_pin=pin.read_text("utf-8").strip() if pin is not None else None,
+            token_label=settings.pkcs11_token or None,
+            private_key_label=settings.pkcs11_key or None,
+            cert_filepath=str(settings.certificate),
+            **options,
+        )
 
     def _options(self) -> dict[str, Any]:
         settings, mqtt5, io = self._settings, self._sdk.mqtt5, self._sdk.io

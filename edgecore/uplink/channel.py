@@ -34,6 +34,8 @@ FETCH_RECORDS: Final = 256
 FETCH_BYTES: Final = 1024 * 1024
 # Reasons that are counted and logged apart. Some are the cloud's own words, which it may make up.
 MAX_REASONS: Final = 64
+# How often it is seen whether it is quiet enough for a suspect.
+QUIET_LOOK: Final = 0.1
 EXPIRED: Final = "expired"
 TOO_OLD: Final = "too old"
 
@@ -69,13 +71,17 @@ class Shelf:
 class Channel:
     """The part of the outbox that goes over one connection.
 
-    `wake` is called when `pump` has something to do.
+    `wake` is called when `pump` has something to do. `busy` (settable): whether something else than the
+    outbox waits for an answer over this connection.
     """
 
-    def __init__(self, number: int, shelf: Shelf, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, shelf: Shelf, wake: Callable[[], None], busy: Callable[[], bool] = lambda: False
+    ) -> None:
         settings = shelf.settings
         self.number = number
         self.online = False
+        self.busy = busy
         self.window = Window(settings.in_flight)
         self._shelf = shelf
         self._queue = shelf.queue
@@ -93,12 +99,14 @@ class Channel:
         """Whether a record that is about to be appended goes out from memory."""
         return self.online and self.window.takes_live(topic, place.tag, self._queue.held(place.tag), size)
 
-    def appended(self, entry: Entry, *, live: bool) -> None:
-        """A record is in the queue."""
-        if live:
-            self.window.add_live(entry)
-        else:
-            self._read_out[entry.lane] = False
+    def add_live(self, entry: Entry) -> None:
+        """A record that goes out from memory is in the queue."""
+        self.window.add_live(entry)
+        self._wake()
+
+    def appended(self, lane: int) -> None:
+        """A record is in the queue, to be read when it is its turn."""
+        self._read_out[lane] = False
         self._wake()
 
     def take_fleeting(self, message: Message) -> None:
@@ -122,7 +130,7 @@ class Channel:
         self.online = False
         self._generation += 1
         self._fleeting.drop()
-        for entry in self.window.lost(evidence, self._clock.monotonic()):
+        for entry in self.window.lost(evidence, self._clock.monotonic(), quiet=not self.busy()):
             self._put_aside(entry, "the cloud ends the connection when this message is sent")
         self._read_out = [False] * PRIORITIES
         self._wake()
@@ -142,13 +150,16 @@ class Channel:
         self.settle()
         if client is None or not self.online:
             return None
-        self._send(client)
+        now = self._send(client)
         while lanes := self._wanting():
             for lane in lanes:
                 await self._fetch(lane)
-            self._send(client)
+            now = self._send(client)
             self.settle()
-        return self.window.next_due()
+        due = self.window.next_due(now)
+        if not self.window.probing or not self.busy():
+            return due
+        return now + QUIET_LOOK if due is None else min(due, now + QUIET_LOOK)
 
     def _wanting(self) -> list[int]:
         """The lanes to read from, the highest first; none while the link is down."""
@@ -158,10 +169,12 @@ class Channel:
             if self.online and not self._read_out[lane] and self.window.hungry(lane)
         ]
 
-    def _send(self, client: CloudClient) -> None:
-        if not self.online:
-            return  # it was lost while the queue was read
+    def _send(self, client: CloudClient) -> float:
+        """Send what may be sent; gives the monotonic time that it went by."""
         now, wall = self._clock.monotonic(), self._clock.now()
+        if not self.online:
+            return now  # it was lost while the queue was read
+        quiet = not self.busy()
         self._shelf.steps.look(wall, now)
         # A record can have left the queue under our hands only by a bound.
         may_be_gone = bool(self._queue.dropped or self._tally.dropped[TOO_OLD])
@@ -169,7 +182,7 @@ class Channel:
         if not window.probing:  # else QoS 0 could end the connection in a suspect's place
             while (message := self._fleeting.next(wall)) is not None:
                 client.publish(message, 0, wall, self._fleeting_done)
-        while (entry := window.next(now)) is not None:
+        while (entry := window.next(now, quiet=quiet)) is not None:
             then = wall - shift(entry.id)
             if may_be_gone and entry.id not in self._queue:
                 window.settled(entry.id)  # it gave way to a newer one, and was counted then
@@ -179,6 +192,8 @@ class Channel:
                 self._drop(entry, TOO_OLD)
             else:
                 client.publish(entry.message, 1, then, partial(self._done, entry, entry.attempts))
+
+        return now
 
     def _drop(self, entry: Entry, reason: str) -> None:
         self._tally.drop(reason)

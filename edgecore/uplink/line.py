@@ -67,7 +67,7 @@ class Line:
         self._jitter = jitter
         self._changed = changed
         self._received = received
-        self._busy = busy
+        channel.busy = busy
         # What the library still says of an attempt that we broke off is no news.
         self._stopping = False
         self._work = asyncio.Event()
@@ -120,6 +120,7 @@ class Line:
         delays = self._settings.backoff.delays(self._jitter)
         while True:
             self._ended.clear()
+            self._again.clear()
             await client.connect()
             await self._ended.wait()
             if self._clock.monotonic() - self._up_at >= STABLE_SECONDS and not self.connection.failures:
@@ -129,17 +130,18 @@ class Line:
 
     async def _pause(self, delays: Iterator[float]) -> bool:
         """Wait until the next try; gives whether it was cut short because the network changed."""
-        delay = next(delays)
-        if self.connection.cause is Cause.TAKEN_OVER:
-            delay = self._settings.reconnect_max  # at once, we would only throw the other one out
-        self._again.clear()
         try:
-            async with asyncio.timeout(delay):
+            async with asyncio.timeout(self._delay(delays)):
                 await self._look_into()
                 await self._again.wait()
         except TimeoutError:
             return False
         return True
+
+    def _delay(self, delays: Iterator[float]) -> float:
+        if self.connection.cause is Cause.TAKEN_OVER:
+            return self._settings.reconnect_max  # sooner, we would only throw the other one out
+        return next(delays)
 
     async def _look_into(self) -> None:
         connection = self.connection
@@ -212,8 +214,7 @@ class Line:
         elif event is Event.FAIL and self.connection.failures == 1:
             _log.warning("the cloud cannot be reached (%s): %s", name, reason)
         if changed and not self.connection.connected:
-            accuses = trouble is not None and not self._busy()
-            self.channel.disconnected(trouble.evidence if trouble and accuses else Evidence.NONE)
+            self.channel.disconnected(Evidence.NONE if trouble is None else trouble.evidence)
         if changed:
             self._changed(self, reason)
 

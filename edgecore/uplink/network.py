@@ -6,6 +6,7 @@ Linux tells it over netlink (rtnetlink(7)); where it does not, the cloud is foun
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import struct
@@ -57,7 +58,10 @@ async def watch(changed: Callable[[], None], listen: Callable[[], socket.socket]
         while True:
             try:
                 datagram = await loop.sock_recv(listening, _READ)
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    _log.warning("changes of the network are heard no more: %s", error)
+                    return
                 changed()  # more happened than the socket could hold: something did
                 continue
             if any(kind in (NEW_ADDRESS, NEW_ROUTE) for kind in kinds(datagram)):

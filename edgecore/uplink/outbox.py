@@ -19,13 +19,13 @@ from edgecore.base.errors import StoreError
 from edgecore.base.group import PRIORITIES, Row
 from edgecore.base.identity import CLOUD, CORE, Principal
 from edgecore.base.message import Message
-from edgecore.store import DurableQueue, MemoryQueue
+from edgecore.store import DurableQueue, MemoryQueue, decode_message, durable
 from edgecore.uplink.alarm import TOPIC, Alarm
 from edgecore.uplink.aside import Aside, SetAside
 from edgecore.uplink.channel import FETCH_BYTES, FETCH_RECORDS, TOO_OLD, Channel, Shelf, Tally
 from edgecore.uplink.entry import Entry, Places
 from edgecore.uplink.mapping import limits_of, refuse_message
-from edgecore.uplink.record import make_record, read_stamp
+from edgecore.uplink.record import make_record, read_record, read_stamp
 from edgecore.uplink.settings import UplinkSettings
 from edgecore.uplink.steps import Steps
 from edgecore.uplink.window import BEFORE_ALL
@@ -76,6 +76,16 @@ class Outbox:
         await self._queue.open()
         await self._aside.open()
 
+    async def adopt(self, old: Queue) -> None:
+        """Take over what an earlier version left, whose outbox had no priorities. Raises StoreError."""
+        await old.open()
+        while records := await old.peek(BEFORE_ALL, FETCH_RECORDS, FETCH_BYTES):
+            for _, record in records:
+                place = self._places.of(_topic_of(record))
+                self._queue.append(record, place.priority, place.tag)
+            # In the same turn, so that one commit moves them.
+            await durable(old.ack([identifier for identifier, _ in records]))
+
     def deliver(self, message: Message, qos: int, retain: bool) -> Commit | None:
         """Take a message for the cloud. `retain` is the flag that the cloud will see."""
         place = self._places.of(message.topic)
@@ -97,8 +107,11 @@ class Outbox:
         identifier, commit = self._queue.append(record, place.priority, place.tag, self._is_in_flight)
         self._steps.look(now, self._clock.monotonic())
         self._steps.appended(identifier)
-        entry = Entry(identifier, record, message, now, place.priority, place.tag, ordered=place.ordered)
-        channel.appended(entry, live=live)
+        if live:
+            lane, tag = place.priority, place.tag
+            channel.add_live(Entry(identifier, record, message, now, lane, tag, ordered=place.ordered))
+        else:
+            channel.appended(place.priority)
         return commit
 
     def _is_in_flight(self, identifier: int) -> bool:
@@ -197,6 +210,14 @@ class Outbox:
             return None
         fronts = [front for channel in self.channels if (front := channel.window.oldest()) is not None]
         return min(fronts) if fronts else self._oldest
+
+
+def _topic_of(record: bytes) -> str:
+    """The topic; "" of a record that cannot be read, which is set aside when its turn comes."""
+    try:
+        return decode_message(read_record(record)[1]).topic
+    except StoreError:
+        return ""
 
 
 def _without_retain(message: Message) -> Message:

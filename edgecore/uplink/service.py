@@ -117,6 +117,7 @@ class _WithCloud:
             self._wake,
             rows,
         )
+        self._old = DurableQueue(db, OUTBOX, queue)
         self._settings = settings
         self._mapping = map_rows(rows, limits_of(settings))
         self._link = link
@@ -147,6 +148,7 @@ class _WithCloud:
 
     async def run(self, ready: Ready) -> None:
         await self._outbox.open()
+        await self._outbox.adopt(self._old)
         self._bus.attach(CLOUD_TARGET, self._outbox)
         try:
             ready()

@@ -13,17 +13,17 @@ from edgecore.base.backoff import Backoff
 class UplinkSettings:
     """Where the cloud is, who we are there, and what may be held for it.
 
-    `ca`: the file to trust, or None for the trust store of the system. `client_id`: the core's thing
-    name. `keep_alive`, `session_expiry`, `ack_timeout`, `connect_timeout`, `reconnect_min` and
-    `reconnect_max` are seconds, sizes are bytes. `in_flight`: QoS 1 publishes of the outbox without
-    a PUBACK; AWS allows 100 for a connection, the rest is for shadow sync. `aws_limits`: keep to
-    AWS's 100 publishes and 512 KB a second of each connection, beyond which the real service discards.
-    `connections`: how many share the outbox; the first one has the `client_id`, the others "-2", "-3" and so
-    on behind it. `outbox_age`: seconds that a message may wait. `broker`: "aws" for AWS IoT Core, "mqtt" for
-    any other that speaks MQTT 5: with a certificate and key, with `username` and the first line of
-    `password_file`, or with both.
-    `credentials_endpoint`, `role_alias`: where the certificate is traded for AWS credentials, and for
-    which role; "" for nowhere. `region`: AWS's, "" for that of the endpoint.
+    `ca`: the file to trust, or None for the trust store of the system. `pkcs11_library`: for a key in a
+    token, by the labels of token and key ("" for the only one), with its PIN in a file; `key` is not read
+    then. `client_id`: the core's thing name. `keep_alive`, `session_expiry`, `ack_timeout`,
+    `connect_timeout`, `reconnect_min` and `reconnect_max` are seconds, sizes are bytes. `in_flight`: QoS 1
+    publishes of a connection without a PUBACK; AWS allows 100, the rest is for shadow sync. `aws_limits`:
+    keep to AWS's 100 publishes and 512 KB a second of each connection, beyond which the real service
+    discards. `connections`: how many share the outbox; the first one has the `client_id`, the others "-2",
+    "-3" and so on behind it. `outbox_age`: seconds that a message may wait. `broker`: "aws" for AWS IoT Core,
+    "mqtt" for any other that speaks MQTT 5: with a certificate and key, with `username` and the first line of
+    `password_file`, or with both. `credentials_endpoint`, `role_alias`: where the certificate is traded for
+    AWS credentials, and for which role; "" for nowhere. `region`: AWS's, "" for that of the endpoint.
     """
 
     endpoint: str
@@ -38,6 +38,10 @@ class UplinkSettings:
     credentials_endpoint: str = ""
     role_alias: str = ""
     region: str = ""
+    pkcs11_library: Path | None = None
+    pkcs11_pin: Path | None = None
+    pkcs11_token: str = ""
+    pkcs11_key: str = ""
     keep_alive: int = 60
     session_expiry: int = 3600
     in_flight: int = 80

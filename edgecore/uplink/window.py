@@ -14,9 +14,10 @@ records are bounded: an ordered topic with a longer backlog slows down its prior
 
 Poison. The cloud may answer a record by ending the connection, without a word of which one it was. A record
 in flight when that happened twice (or once, when the cloud said that a message was the reason) is a suspect.
-Suspects are sent one at a time while nothing else is in flight. The one that ends the connection alone is
-condemned: at once when the cloud gave its reason, else the second time. A link that fails by itself ends
-without the cloud's doing and accuses nobody.
+Suspects are sent one at a time while nothing else is in flight, and when it is quiet: shadow sync and
+subscriptions wait for no answer either, which could be what the cloud took offence at. The one that ends the
+connection alone is condemned: at once when the cloud gave its reason, else the second time. A link that fails
+by itself ends without the cloud's doing and accuses nobody.
 """
 
 from __future__ import annotations
@@ -159,12 +160,15 @@ class Window:
 
     # -- out
 
-    def next(self, now: float) -> Entry | None:
-        """The record to send now, which is in flight from here on; None when none may be sent."""
+    def next(self, now: float, *, quiet: bool = True) -> Entry | None:
+        """The record to send now, which is in flight from here on; None when none may be sent.
+
+        `quiet`: nothing else than this window waits for an answer of the cloud.
+        """
         if self._probe is not None or len(self._in_flight) >= self.limit:
             return None
         suspect = next((one for one in self._suspects if one.due <= now), None)
-        if suspect is not None:
+        if suspect is not None and quiet:
             if self._in_flight:
                 return None
             self._suspects.remove(suspect)
@@ -223,10 +227,10 @@ class Window:
             del self._live_waiting[entry.tag]
         return entry
 
-    def next_due(self) -> float | None:
-        """When the next failed or suspected record may be sent, or None when there is none."""
-        dues = [self._returned[0][0]] if self._returned else []
-        return min((*dues, *(one.due for one in self._suspects)), default=None)
+    def next_due(self, now: float) -> float | None:
+        """When a failed or suspected record is due that is not yet; what is due already waits for room."""
+        dues = (*(due for due, _ in self._returned), *(one.due for one in self._suspects))
+        return min((due for due in dues if due > now), default=None)
 
     # -- what became of it
 
@@ -278,14 +282,15 @@ class Window:
         if not parked:
             self._parked.pop(topic, None)
 
-    def lost(self, evidence: Evidence, now: float) -> list[Entry]:
-        """The connection ended; gives what is condemned by it.
+    def lost(self, evidence: Evidence, now: float, *, quiet: bool = True) -> list[Entry]:
+        """The connection ended; gives what is condemned by it. `quiet`: as in `next`.
 
         What was in flight is sent again, or suspected. What was only read or live is forgotten: it is on
         disk, and while we wait the queue may drop its oldest.
         """
         probe, self._probe = self._probe, None
-        condemned = [probe] if probe is not None and self._is_guilty(probe, evidence, now) else []
+        guilty = probe is not None and quiet and self._is_guilty(probe, evidence, now)
+        condemned = [probe] if guilty and probe is not None else []
         for entry in self._in_flight.values():
             entry.cuts += evidence is not Evidence.NONE
             entry.due = now + PROBE_PAUSE if entry.strikes else 0.0

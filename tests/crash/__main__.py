@@ -3,6 +3,8 @@
     python -m tests.crash kill --rounds 1000 --seed 1 [--broker mosquitto]
     python -m tests.crash order --messages 100000
     python -m tests.crash cuts --cuts 500
+    python -m tests.crash silence --cuts 200
+    python -m tests.crash month
 
 A run that was stopped is taken up where its record ends; the exit code is 1 when the law was broken.
 """
@@ -19,7 +21,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from tests.crash import one_by_one, power, strace
+from tests.crash import month, one_by_one, power, silence, strace
 from tests.crash.brokers import Edgecore, Mosquitto
 from tests.crash.law import FAULTS
 from tests.crash.record import Record, totals
@@ -29,6 +31,8 @@ from tests.crash.rounds import Rounds
 ORDER_RUN = 1000
 # Cuts of one recording.
 CUTS_PER_RECORDING = 50
+# Silent cuts of one core and cloud.
+SILENT_PER_RUN = 50
 BROKERS = {
     "edgecore": Edgecore,
     "mosquitto": Mosquitto,
@@ -101,6 +105,26 @@ async def cuts(options):
     return record.rows
 
 
+async def silent(options):
+    """Silent cuts of the link to the cloud. Gives the rows."""
+    record = Record(options.record, {"what": "silence", "seed": options.seed})
+    while record.next < options.cuts:
+        first, number = record.next, min(SILENT_PER_RUN, options.cuts - record.next)
+        with tempfile.TemporaryDirectory(prefix="edgecore-silence-") as folder:
+            for row in await silence.play(Path(folder), number, f"{options.seed}/{first}"):
+                record.add(row | {"number": first + row["number"]}, options.cuts)
+    return record.rows
+
+
+async def whole_month(options):
+    """The simulated month offline. Gives the rows."""
+    record = Record(options.record, {"what": "month", "scale": options.scale})
+    if not record.next:
+        with tempfile.TemporaryDirectory(prefix="edgecore-month-") as folder:
+            record.add({"number": 0, **await month.play(Path(folder), options.scale)}, 1)
+    return record.rows
+
+
 def _keep_or_remove(folder, broken):
     if broken:
         print(f"the core's folder is kept: {folder}", file=sys.stderr)
@@ -125,10 +149,16 @@ def main():
     powers = verbs.add_parser("cuts", parents=[common], help=cuts.__doc__.splitlines()[0])
     powers.add_argument("--cuts", type=int, default=500)
     powers.set_defaults(run=cuts)
+    silences = verbs.add_parser("silence", parents=[common], help=silent.__doc__.splitlines()[0])
+    silences.add_argument("--cuts", type=int, default=200)
+    silences.set_defaults(run=silent)
+    months = verbs.add_parser("month", parents=[common], help=whole_month.__doc__.splitlines()[0])
+    months.add_argument("--scale", type=int, default=1, help="divides the month and its bounds")
+    months.set_defaults(run=whole_month)
     options = parser.parse_args()
     total = totals(asyncio.run(options.run(options)))
     print(json.dumps(dict(sorted(total.items())), indent=2))
-    return 1 if any(total[kind] for kind in (*FAULTS, "early")) else 0
+    return 1 if any(total[kind] for kind in (*FAULTS, "early", "unexplained")) else 0
 
 
 if __name__ == "__main__":

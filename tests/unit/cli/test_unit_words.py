@@ -85,6 +85,12 @@ def test_the_listener_tells_of_devices_and_of_the_sessions_that_are_kept(own, sa
                 "x.damaged-2: 0 rows salvaged",
             ],
         ),
+        (
+            "store",
+            {"card": {"per_year": 12_000_000_000, "card_years": 416.7}},
+            ["writes 12 GB a year: the card lasts 416.7 years"],
+        ),
+        ("store", {"card": {"per_year": 12_000, "card_years": None}}, ["writes 12 KB a year"]),
         ("shadow", {"documents": 2, "link": "down", "synced": 1, "problems": {}}, ["2 shadows"]),
         (
             "shadow",
@@ -95,6 +101,23 @@ def test_the_listener_tells_of_devices_and_of_the_sessions_that_are_kept(own, sa
             "uplink",
             {"state": "not configured", "reason": "no [cloud]", "dropped": {"no cloud configured": 3}},
             ["not configured", "no [cloud]", "3 dropped (no cloud configured 3)"],
+        ),
+        (
+            "uplink",
+            {
+                "state": "waiting",
+                "cause": "captive portal",
+                "reason": "sign in",
+                "lines": [{"connected": True}, {"connected": False}],
+                "outbox": {"alarm": 5.0, "probing": True},
+            },
+            [
+                "waiting: captive portal",
+                "sign in",
+                "1 of 2 connections up",
+                "the outbox drops messages",
+                "looking for the message at which the cloud hangs up",
+            ],
         ),
         (
             "uplink",

@@ -58,12 +58,15 @@ def test_the_reference_names_every_setting_of_the_uplink():
     assert set(reference()["uplink"]) == fields - cloud - {"client_id"}
     commented = reference_text().split("# [cloud]\n")[1].split("\n\n")[0]
     assert {line.removeprefix("# ").split(" =")[0] for line in commented.splitlines()} == cloud
-    uncommented = "[cloud]\n" + "\n".join(line.removeprefix("# ") for line in commented.splitlines())
-    uplink = parsed(uncommented).uplink
+    lines = [line.removeprefix("# ") for line in commented.splitlines()]
     default = UplinkSettings("x", Path(), Path(), "core-7")
-    for field in fields - cloud - {"client_id"}:
-        assert getattr(uplink, field) == getattr(default, field), field
-    assert (uplink.port, uplink.ca) == (default.port, Path("/d/pki/cloud.ca.pem"))
+    for broker, others in {"aws": ("username", "password"), "mqtt": ("pkcs11",)}.items():
+        text = "\n".join(line for line in lines if not line.startswith(others))
+        uplink = parsed("[cloud]\n" + text.replace('broker = "aws"', f'broker = "{broker}"')).uplink
+        assert uplink.broker == broker
+        for field in fields - cloud - {"client_id"}:
+            assert getattr(uplink, field) == getattr(default, field), field
+        assert (uplink.port, uplink.ca) == (default.port, Path("/d/pki/cloud.ca.pem"))
 
 
 def test_every_key_of_the_reference_is_explained_or_plain():
@@ -118,7 +121,8 @@ def test_another_broker():
         (CLOUD.replace('key = "/k.pem"', ""), "cloud.key: found nothing, expected the path of its key"),
         (CLOUD + "port = 0", "cloud.port: found 0"),
         (CLOUD + 'broker = "azure"', "cloud.broker: found 'azure', expected \"aws\""),
-        (CLOUD + 'username = "u"', "cloud.username: found 'u', expected none: AWS IoT Core goes by"),
+        (CLOUD + 'broker = "mqtt"\npkcs11_key = "k"', "cloud.pkcs11_key: found 'k', expected none for"),
+        (CLOUD + 'username = "u"', "cloud.username: found 'u', expected none: AWS goes by"),
         ('[cloud]\nendpoint = "h"\nbroker = "mqtt"\nkey = "k"', "cloud.certificate: found nothing"),
         (CLOUD + 'role_alias = "r"', "cloud.credentials_endpoint: found nothing"),
         (CLOUD + 'credentials_endpoint = "h"', "cloud.role_alias: found nothing"),

@@ -51,9 +51,12 @@ class Events:
 async def connected(settings, until):
     events = Events()
     client = await open_client(settings, events)
-    await client.connect()
     try:
-        await until(lambda: events.welcomes)
+        while not events.welcomes:  # a broker that was just started does not listen yet
+            events.failures.clear()
+            await client.connect()
+            await until(lambda: events.welcomes or events.failures)
+        events.failures.clear()
         yield client, events
     finally:
         await client.stop()
@@ -294,3 +297,86 @@ async def test_mosquitto_is_served_too(tmp_path, cloud, until, unused_tcp_port):
     finally:
         process.terminate()
         await process.wait()
+
+
+class TestKeyInAToken:
+    async def test_the_library_is_told_of_it(self, cloud, tmp_path, monkeypatch):
+        pin = tmp_path / "pin"
+        pin.write_text("1234\n")
+        told = {}
+
+        sdk = aws._Sdk()
+        monkeypatch.setattr(sdk.builder, "mtls_with_pkcs11", lambda **options: told.update(options))
+        monkeypatch.setattr(sdk.io, "Pkcs11Lib", FakeLibrary)
+        settings = cloud.settings(
+            pkcs11_library=tmp_path / "lib.so", pkcs11_pin=pin, pkcs11_token="core", pkcs11_key="cloud"
+        )
+        client = aws.AwsClient(sdk, settings, Events(), aws.Inbox(asyncio.get_running_loop()))
+        await asyncio.to_thread(client.build)
+        assert told["pkcs11_lib"].file == str(tmp_path / "lib.so")
+        names = ("user_pin", "token_label", "private_key_label", "cert_filepath", "ca_filepath")
+        assert [told[name] for name in names] == [
+            "1234",
+            "core",
+            "cloud",
+            str(cloud.folder / "core.cert.pem"),
+            str(cloud.folder / "ca.pem"),
+        ]
+
+    async def test_a_library_that_is_none_says_what_to_look_at(self, cloud, tmp_path):
+        with pytest.raises(PermanentCloudError, match=r"\[cloud\]"):
+            await open_client(cloud.settings(pkcs11_library=tmp_path / "none.so"), Events())
+
+    @pytest.mark.interop
+    @pytest.mark.skipif(shutil.which("softhsm2-util") is None, reason="Debian's softhsm2 is not installed")
+    async def test_a_token_in_software_opens_the_cloud(self, cloud, tmp_path, monkeypatch, until):
+        tokens = tmp_path / "tokens"
+        tokens.mkdir()
+        (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tokens}\n")
+        monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+        pin = tmp_path / "pin"
+        pin.write_text("1234")
+        key = ("--import", str(cloud.folder / "core.key.pem"), "--id", "01", "--label", "cloud")
+        for arguments in (
+            ("--init-token", "--free", "--label", "core", "--so-pin", "5678", "--pin", "1234"),
+            (*key, "--token", "core", "--pin", "1234"),
+        ):
+            made = await asyncio.create_subprocess_exec(
+                "softhsm2-util", *arguments, stdout=subprocess.DEVNULL
+            )
+            assert await made.wait() == 0
+        settings = cloud.settings(
+            pkcs11_library="/usr/lib/softhsm/libsofthsm2.so",
+            pkcs11_pin=pin,
+            pkcs11_token="core",
+            pkcs11_key="cloud",
+            key=tmp_path / "nowhere.pem",
+        )
+        async with connected(settings, until) as (client, _events):
+            assert await outcome(client, message()) is None
+
+
+class FakeLibrary:
+    """Stands for a PKCS#11 library."""
+
+    class InitializeFinalizeBehavior:
+        STRICT = 0
+
+    def __init__(self, *, file, behavior):
+        self.file, self.behavior = file, behavior
+
+
+async def test_on_443_the_library_asks_for_mqtt(cloud, monkeypatch):
+    """AWS IoT Core tells MQTT from HTTPS there by ALPN (facts: aws-iot-core.md 2.6)."""
+    sdk = aws._Sdk()
+    seen = []
+    real = sdk.io.ClientTlsContext
+    monkeypatch.setattr(
+        sdk.io, "ClientTlsContext", lambda options: seen.append(options.alpn_list) or real(options)
+    )
+    for port in (443, 8883):
+        client = aws.AwsClient(
+            sdk, cloud.settings(port=port), Events(), aws.Inbox(asyncio.get_running_loop())
+        )
+        await asyncio.to_thread(client.build)
+    assert seen == [["x-amzn-mqtt-ca"], None]

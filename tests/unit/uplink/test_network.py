@@ -71,6 +71,18 @@ async def test_more_than_the_socket_could_hold_is_a_change(monkeypatch, until):
         await until(lambda: pair.changes)
 
 
+async def test_a_socket_that_is_broken_is_given_up(monkeypatch, caplog):
+    async def sock_recv(*_arguments):
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_recv", sock_recv)
+    pair = Pair()
+    await watch(lambda: pair.changes.append(1), lambda: pair.here)
+    pair.kernel.close()
+    assert pair.changes == []
+    assert "heard no more" in caplog.text
+
+
 async def test_a_machine_that_does_not_tell_is_no_fault(caplog):
     def refuse():
         raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")

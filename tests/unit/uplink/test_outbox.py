@@ -11,8 +11,9 @@ from edgecore.base.errors import PermanentCloudError, StoreError, TransientCloud
 from edgecore.base.group import Row
 from edgecore.base.identity import CLOUD, CORE, device
 from edgecore.base.message import Message
-from edgecore.store import MemoryQueue, QueueBounds
+from edgecore.store import Database, DurableQueue, MemoryQueue, QueueBounds, durable
 from edgecore.uplink.outbox import LANES, Outbox
+from edgecore.uplink.record import make_record
 from edgecore.uplink.settings import UplinkSettings
 
 
@@ -353,6 +354,28 @@ class TestStatus:
     async def test_an_empty_outbox_has_no_oldest(self, offline):
         await offline.outbox.look()
         assert offline.outbox.status()["oldest"] is None
+
+
+async def test_what_an_earlier_version_left_is_taken_over(tmp_path, client):
+    clock = ManualClock()
+    async with Database(tmp_path / "core.db") as db:
+        old = DurableQueue(db, "outbox", QueueBounds(100, 100_000))
+        await old.open()
+        for n in range(3):
+            old.append(make_record(message("dt/a", b"%d" % n), clock.now()))
+        await durable(old.append(b"rubbish")[1])
+    async with Database(tmp_path / "core.db") as db:
+        bounds = QueueBounds(100, 100_000)
+        queue, aside = DurableQueue(db, "outbox", bounds, LANES), DurableQueue(db, "aside", bounds)
+        settings = UplinkSettings("host", Path("c"), Path("k"), "core")
+        outbox = Outbox(queue, aside, settings, clock, lambda: None)
+        await outbox.open()
+        old = DurableQueue(db, "outbox", bounds)
+        await outbox.adopt(old)
+        assert (old.count, queue.count, queue.waiting(4)) == (0, 4, 4)
+        outbox.channels[0].connected()
+        await outbox.channels[0].pump(client)
+        assert [one.payload for one, _, _ in client.published] == [b"0", b"1", b"2"]
 
 
 class TestBounds:

@@ -41,6 +41,7 @@ class TestWithoutCloud:
             bus.targets["cloud"].deliver(number(1), 1, retain=False)
             assert service.status()["state"] == "not configured"
             assert service.status()["dropped"] == {"no cloud configured": 1}
+            assert await service.set_aside() == []
         assert bus.targets == {}
         assert "2 routes name the cloud" in caplog.text
 
@@ -54,15 +55,14 @@ class TestWithoutCloud:
 class Driven:
     """A service whose client the test drives."""
 
-    def __init__(self, bus, db, client, errors=(), rows=ROWS, link=None):
+    def __init__(self, bus, db, client, errors=(), rows=ROWS, link=None, **more):
         self.clock = ManualClock()
         self.link = link or Link(self.clock)
         self.client = client
         self.events = None
         self._errors = list(errors)
-        settings = UplinkSettings(
-            "host", "c", "k", "core-7", in_flight=3, reconnect_min=0.001, reconnect_max=0.002
-        )
+        known = {"in_flight": 3, "reconnect_min": 0.001, "reconnect_max": 0.002, **more}
+        settings = UplinkSettings("host", "c", "k", "core-7", **known)
         self.service = UplinkService(
             settings, rows, self.link, bus, db, self.clock, open_client=self._open, jitter=lambda: 0.0
         )
@@ -210,6 +210,39 @@ class TestDriven:
             await until(lambda: states.append(driven.status["reason"]) or client.started)
             assert any("edgecore[aws]" in reason for reason in states)
             assert bus.targets["cloud"].deliver(number(1), 1, retain=False) is not None
+
+    async def test_it_says_on_the_bus_that_it_drops(self, bus, db, client, run, until):
+        driven = Driven(bus, db, client, outbox_records=2)
+        async with run(driven.service.run):
+            for index in range(3):
+                bus.targets["cloud"].deliver(number(index), 1, retain=False)
+            await until(lambda: bus.published)
+        (alarm,) = bus.published
+        assert alarm.topic == "edgecore/alarm/outbox"
+        assert b'"overflow": 1' in alarm.payload
+
+    async def test_a_change_of_the_network_is_tried_at_once(self, bus, db, client, run, until):
+        driven = Driven(bus, db, client, reconnect_min=1e6, reconnect_max=1e6)
+        async with run(driven.service.run):
+            await until(lambda: client.started)
+            driven.events.attempting()
+            driven.events.failed(Trouble(Cause.UNREACHABLE, "no route"))
+            driven.clock.advance(1)
+            driven.service._inner._network_changed()
+            await until(lambda: client.started == 2)
+
+    async def test_what_was_set_aside_can_be_looked_at(self, bus, db, client, run, until):
+        driven = Driven(bus, db, client)
+        async with run(driven.service.run):
+            bus.targets["cloud"].deliver(Message("$SYS/x", b"1", 1, device("a")), 1, retain=False)
+            (one,) = await driven.service.set_aside()
+        assert (one.topic, one.payload) == ("$SYS/x", b"1")
+
+    async def test_several_connections_have_ids_and_states_of_their_own(self, bus, db, client, run, until):
+        driven = Driven(bus, db, client, connections=2)
+        async with run(driven.service.run):
+            await until(lambda: client.started == 2)
+            assert [line["client_id"] for line in driven.status["lines"]] == ["core-7", "core-7-2"]
 
 
 class TestOverTls:

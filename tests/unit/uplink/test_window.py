@@ -75,9 +75,9 @@ def test_a_failed_record_goes_out_again_before_anything_new_once_it_is_due():
     drain(window)
     window.failed(2, due=5.0)
     assert drain(window, now=4.0) == []  # 1 in flight and 2 waiting fill the window
-    assert window.next_due() == 5.0
+    assert window.next_due(4.0) == 5.0
     assert drain(window, now=5.0) == [2]
-    assert window.next_due() is None
+    assert window.next_due(5.0) is None
 
 
 def test_the_oldest_failed_record_is_first():
@@ -337,6 +337,18 @@ class TestPoison:
         settle(window, 2)
         assert drain(window, now=PROBE_PAUSE) == [1]
 
+    def test_a_suspect_waits_until_it_is_quiet_and_is_not_condemned_for_others(self):
+        window = filled(3, 1)
+        drain(window)
+        window.lost(Evidence.MESSAGE, 0.0)
+        put(window, [entry(2)])
+        assert window.next(0.0, quiet=False).id == 2
+        assert window.next(0.0) is None
+        settle(window, 2)
+        assert drain(window) == [1]
+        assert window.lost(Evidence.MESSAGE, 0.0, quiet=False) == []
+        assert window.probing
+
     def test_a_link_that_fails_by_itself_accuses_nobody(self):
         window = filled(2, 1, 2)
         for _ in range(10):
@@ -357,7 +369,7 @@ class TestPoison:
         window.lost(Evidence.MESSAGE, 0.0)
         drain(window)
         window.failed(1, 5.0)
-        assert window.next_due() == 0.0
+        assert window.next_due(0.0) == 5.0
         assert drain(window) == [2]
         settle(window, 2)
         assert drain(window) == []
