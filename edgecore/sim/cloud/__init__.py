@@ -7,7 +7,7 @@ they are asked for.
 """
 
 from edgecore.sim.cloud.directions import describe, snippet
-from edgecore.sim.cloud.limits import AWS
+from edgecore.sim.cloud.limits import AWS, NONE
 from edgecore.sim.cloud.server import serve
 
-__all__ = ["AWS", "describe", "serve", "snippet"]
+__all__ = ["AWS", "NONE", "describe", "serve", "snippet"]

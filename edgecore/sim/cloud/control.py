@@ -1,11 +1,16 @@
 """The control door of the simulated cloud: HTTP on a Unix socket, for tests and `edgecore sim cloud`.
 
-GET    /status                         what goes on
-POST   /faults/NAME  {"value": "0.5"}  put a fault on; DELETE takes it off, DELETE /faults all
-POST   /backup                         keep the shadows as they are; POST /restore puts them back
-POST   /jobs/ID  {"document": {}, "things": ["gate"], "timeout": 60}
-GET    /jobs/ID                        DELETE cancels (?force=true what runs, ?delete=true forgets)
-POST   /account                        read policies and things.json again
+    GET  /status                               what goes on
+    POST /faults/NAME        {"value": "0.5"}  put a fault on
+    POST /faults/NAME/off, /faults/off         take it off, or all of them
+    POST /backup, /restore                     keep the shadows as they are; put them back
+    POST /jobs/ID            {"document": {}, "things": ["gate"], "timeout": 60}
+    GET  /jobs/ID                              its executions
+    POST /jobs/ID/cancel     {"force": true}   what is queued, and with force what runs
+    POST /jobs/ID/delete                       forget it
+    POST /account                              read policies and things.json again
+
+An error is {"error": "..."} with status 400 or HTTP's own.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from aiohttp import web
 from edgecore.base.errors import EdgecoreError
 from edgecore.sim.cloud.broker import Broker
 from edgecore.sim.cloud.live import Live
+from edgecore.sim.cloud.shadows import Reply
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -58,15 +64,16 @@ class ControlDoor:
         """The routes."""
         app = web.Application(middlewares=[_in_words])
         app.router.add_get("/status", self._status)
+        app.router.add_post("/faults/off", self._no_fault)
         app.router.add_post("/faults/{name}", self._fault)
-        app.router.add_delete("/faults/{name}", self._no_fault)
-        app.router.add_delete("/faults", self._no_fault)
+        app.router.add_post("/faults/{name}/off", self._no_fault)
         app.router.add_post("/backup", self._backup)
         app.router.add_post("/restore", self._restore)
         app.router.add_post("/account", self._account)
         app.router.add_post("/jobs/{job}", self._create_job)
         app.router.add_get("/jobs/{job}", self._describe_job)
-        app.router.add_delete("/jobs/{job}", self._end_job)
+        app.router.add_post("/jobs/{job}/cancel", self._cancel_job)
+        app.router.add_post("/jobs/{job}/delete", self._delete_job)
         return app
 
     async def _status(self, _request: web.Request) -> web.StreamResponse:
@@ -109,30 +116,29 @@ class ControlDoor:
             raise EdgecoreError('a job needs {"document": {...}, "things": ["NAME", ...]}')
         if timeout is not None and not isinstance(timeout, int):
             raise EdgecoreError(f"timeout: expected seconds, found {timeout!r}")
-        now = time.monotonic()
-        wall = int(self._broker.wall(now))
         job_id = request.match_info["job"]
-        said = self._broker.jobs.create(job_id, document, map(str, things), wall, timeout)
-        self._broker.announce(said, now)
-        self._live.flush(now)
+        names = [str(thing) for thing in things]
+        self._say(lambda wall: self._broker.jobs.create(job_id, document, names, wall, timeout))
         return web.json_response(self._broker.jobs.describe(job_id))
 
     async def _describe_job(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self._broker.jobs.describe(request.match_info["job"]))
 
-    async def _end_job(self, request: web.Request) -> web.StreamResponse:
-        job_id, now = request.match_info["job"], time.monotonic()
-        wall = int(self._broker.wall(now))
-        if request.query.get("delete") == "true":
-            said = self._broker.jobs.delete(job_id, wall)
-            answer: dict[str, object] = {"jobId": job_id, "status": "DELETED"}
-        else:
-            force = request.query.get("force") == "true"
-            said = self._broker.jobs.cancel(job_id, wall, force=force)
-            answer = self._broker.jobs.describe(job_id)
-        self._broker.announce(said, now)
+    async def _cancel_job(self, request: web.Request) -> web.StreamResponse:
+        job_id, force = request.match_info["job"], bool((await _body(request)).get("force"))
+        self._say(lambda wall: self._broker.jobs.cancel(job_id, wall, force=force))
+        return web.json_response(self._broker.jobs.describe(job_id))
+
+    async def _delete_job(self, request: web.Request) -> web.StreamResponse:
+        job_id = request.match_info["job"]
+        self._say(lambda wall: self._broker.jobs.delete(job_id, wall))
+        return web.json_response({"jobId": job_id, "status": "DELETED"})
+
+    def _say(self, act: Callable[[int], list[Reply]]) -> None:
+        """Do something to jobs, and publish the notifications."""
+        now = time.monotonic()
+        self._broker.announce(act(int(self._broker.wall(now))), now)
         self._live.flush(now)
-        return web.json_response(answer)
 
 
 @web.middleware

@@ -122,7 +122,9 @@ class Client:
 
     def subscribe(self, *filters, qos=1, **options):
         self.send(p.Subscribe(1, [p.SubscriptionOptions(one, qos, **options) for one in filters]))
-        return self.received.pop(0).reason_codes
+        answer = next(one for one in self.received if isinstance(one, p.SubAck))
+        self.received.remove(answer)
+        return answer.reason_codes
 
     def publish(self, topic, payload=b"x", qos=1, retain=False, **properties):
         found = {getattr(ids, name.upper()): value for name, value in properties.items()}
