@@ -264,6 +264,7 @@ class Conversation:
             self._expiry = min(asked, rules.MAX_SESSION_SECONDS)
         self._leave(client, presence.CLIENT_INITIATED, now)
         self._ended = True
+        self._send_out()
         self._close()
 
     def _leave(self, client: Client, why: str, now: float) -> None:
