@@ -105,6 +105,11 @@ class Access:
         self._restricted = self._policies is not None or bool(account.denials)
         self._memo.clear()
 
+    @property
+    def restricted(self) -> bool:
+        """Whether anything may be forbidden."""
+        return self._restricted or self._generation != self._account.generation
+
     def allows(self, action: str, resource: str, more: Context | None = None) -> bool:
         """Whether `action` ("iot:Publish") on `resource` ("topic/a") is allowed, with `more` variables."""
         if self._generation != self._account.generation or len(self._memo) >= MAX_MEMO:

@@ -20,7 +20,7 @@ from edgecore.sim.cloud import rules, shares
 from edgecore.sim.cloud.access import Account
 from edgecore.sim.cloud.faults import Faults
 from edgecore.sim.cloud.jobs import Jobs
-from edgecore.sim.cloud.limits import NONE, Buckets, Limits
+from edgecore.sim.cloud.limits import NONE, UNLIMITED, Buckets, Limits
 from edgecore.sim.cloud.policy import Statement
 from edgecore.sim.cloud.presence import Event, Presence
 from edgecore.sim.cloud.services import Services
@@ -94,6 +94,7 @@ class Broker:
 
     def _apply_limits(self) -> None:
         self._limits = limits = self.faults.state.limits(self._usual)
+        self.unlimited = limits.publishes == limits.retained == UNLIMITED
         self.connects = Buckets(limits.connects)
         self.retains = Buckets(limits.retained)
         self.handed = Buckets(limits.shared)
@@ -322,6 +323,8 @@ def message_of(
     topic: str, payload: bytes, qos: int, retain: bool, properties: PropertyMap, now: float, origin: str
 ) -> Published:
     """A client's PUBLISH as a message: expiry within AWS's bounds, alias and identifiers left behind."""
+    if not properties:
+        return Published(topic, payload, qos, retain, origin=origin)
     expiry = rules.message_expiry(properties)
     kept = PropertyMap({key: value for key, value in properties.items() if key in rules.FORWARDED})
     expires_at = None if expiry is None else now + expiry

@@ -7,6 +7,7 @@ MQTT 5; what AWS does otherwise is in "AWS IoT differences from MQTT specificati
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from edgecore.base.errors import RemoteProtocolError
 from edgecore.mqtt import packets as p
@@ -20,6 +21,8 @@ from edgecore.sim.cloud.broker import Broker, message_of
 from edgecore.sim.cloud.limits import Bucket
 from edgecore.sim.cloud.presence import Visit
 from edgecore.sim.cloud.sessions import Session
+
+_NO_PROPERTIES: Final = PropertyMap()
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class Client:
 
     def may_pass(self, now: float) -> bool:
         """Whether one more message is within the rate, in or out; the excess is discarded."""
+        if self._broker.unlimited:
+            return True
         if self._messages.rate != self._broker.limits.publishes:
             self._messages = Bucket(self._broker.limits.publishes)
         passes = self._messages.take(now)
@@ -53,10 +58,10 @@ class Client:
 
     # -- PUBLISH
 
-    def publish(self, packet: p.Publish, now: float) -> Outcome:
-        """3.3, as far as AWS goes: QoS 0 and 1."""
-        properties = packet.properties or PropertyMap()
-        topic = self._resolve(packet.topic, properties)
+    def publish(self, packet: p.Publish, now: float) -> Outcome | None:
+        """3.3, as far as AWS goes: QoS 0 and 1. None when it was taken and is to be acknowledged."""
+        properties = packet.properties or _NO_PROPERTIES
+        topic = self._resolve(packet.topic, properties) if properties else packet.topic
         if packet.qos == 2:
             return self._unsupported_qos()
         refusal = self._refuse(topic, packet, properties)
@@ -68,17 +73,20 @@ class Client:
         self._broker.publish(
             message_of(topic, packet.payload, packet.qos, packet.retain, properties, now, origin), now
         )
-        return Outcome([p.PubAck(packet.packet_id)] if packet.qos else [])
+        return None
 
     def _refuse(self, topic: str, packet: p.Publish, properties: PropertyMap) -> ReasonCode | None:
         refusal = rules.refuse_publish(topic, len(packet.payload), packet.retain)
-        refusal = refusal if refusal is not None else rules.refuse_properties(properties)
-        if refusal is None and not self.access.may_publish(topic, packet.retain):
+        if refusal is None and properties:
+            refusal = rules.refuse_properties(properties)
+        if refusal is None and self.access.restricted and not self.access.may_publish(topic, packet.retain):
             return ReasonCode.NOT_AUTHORIZED
         return refusal
 
     def _within_rates(self, topic: str, packet: p.Publish, now: float) -> bool:
-        return self.may_pass(now) and (not packet.retain or self._broker.retains.take(topic, now))
+        if not self.may_pass(now):
+            return False
+        return not packet.retain or self._broker.retains.take(topic, now)
 
     def _refused(self, packet: p.Publish, topic: str, reason: ReasonCode) -> Outcome:
         """A PUBACK says so only at QoS 1 in version 5; else, and for size, AWS disconnects."""

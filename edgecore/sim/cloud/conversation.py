@@ -29,6 +29,8 @@ from edgecore.sim.cloud.presence import Visit
 
 # A client that has not sent CONNECT by then is dropped (3.1.4: "a reasonable amount of time").
 CONNECT_SECONDS: Final = 10.0
+# A PUBACK of success without its packet id, the same in both versions (3.4.2.1).
+PUBACK: Final = b"\x40\x02"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +172,7 @@ class Conversation:
         elif client is None:
             raise RemoteProtocolError(ReasonCode.PROTOCOL_ERROR, "the first packet must be CONNECT")
         elif isinstance(packet, p.Publish):
-            if not self._broker.faults.lose():
-                self._do(client.publish(packet, now), now)
+            self._publish(client, packet, now)
         elif isinstance(packet, p.PubAck):
             client.session.acknowledge(packet.packet_id)
         elif isinstance(packet, p.Subscribe):
@@ -185,6 +186,15 @@ class Conversation:
         else:
             # AWS: no QoS 2 packets and no AUTH; the rest only a server sends.
             raise RemoteProtocolError(ReasonCode.PROTOCOL_ERROR, f"{type(packet).__name__} is not served")
+
+    def _publish(self, client: Client, packet: p.Publish, now: float) -> None:
+        if self._broker.faults.lose():
+            return
+        outcome = client.publish(packet, now)
+        if outcome is not None:
+            self._do(outcome, now)
+        elif packet.qos:
+            self._out.append(PUBACK + packet.packet_id.to_bytes(2, "big"))
 
     def _do(self, outcome: Outcome, now: float) -> None:
         self.refusals += outcome.refusals

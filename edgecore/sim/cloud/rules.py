@@ -142,8 +142,6 @@ def refuse_publish(topic: str, size: int, retain: bool) -> ReasonCode | None:
 
 def refuse_properties(properties: PropertyMap) -> ReasonCode | None:
     """Why a PUBLISH may not carry these properties, or None."""
-    if not properties:
-        return None
     user = sum(len(name.encode()) + len(value.encode()) for name, value in properties.user_properties)
     correlation = properties.binary(ids.CORRELATION_DATA) or b""
     content_type = properties.text(ids.CONTENT_TYPE) or ""

@@ -145,7 +145,11 @@ class Session:
         if message.expired(now):
             self.dropped += 1
             return False
-        if self._access is not None and not self._access.may_receive(message.topic):
+        if (
+            self._access is not None
+            and self._access.restricted
+            and not self._access.may_receive(message.topic)
+        ):
             self.denied += 1
             return False
         return True
