@@ -26,6 +26,7 @@ FAULT_HELP: Final = """Break the cloud on purpose: a fault goes on, and `off` ta
 [bold]http[/bold] STATUS: what HTTPS requests are answered with (503).
 [bold]skew[/bold] SECONDS: how far the cloud's clock is off.
 [bold]deny[/bold] ACTION=RESOURCE: what policies deny to all.
+[bold]hang-up[/bold]: a denied PUBLISH ends the connection in MQTT 5 too.
 [bold]off[/bold] NAME: no longer that fault; without NAME no fault at all.
 
 [bold]Example:[/bold] edgecore sim cloud fault slow 0.5 --dir cloud

@@ -89,9 +89,14 @@ class Client:
         return not packet.retain or self._broker.retains.take(topic, now)
 
     def _refused(self, packet: p.Publish, topic: str, reason: ReasonCode) -> Outcome:
-        """A PUBACK says so only at QoS 1 in version 5; else, and for size, AWS disconnects."""
+        """A PUBACK says so only at QoS 1 in version 5; else, and for size, AWS disconnects.
+
+        For what is not authorized AWS documents both, a PUBACK and a DISCONNECT: a fault chooses.
+        """
         refusals = [f"PUBLISH to {topic} refused: {reason.name}"]
-        if self._version == V5 and packet.qos and reason != ReasonCode.QUOTA_EXCEEDED:
+        hangs_up = self._broker.faults.state.hang_up and reason == ReasonCode.NOT_AUTHORIZED
+        told = self._version == V5 and packet.qos and reason != ReasonCode.QUOTA_EXCEEDED
+        if told and not hangs_up:
             return Outcome([p.PubAck(packet.packet_id, reason)], refusals=refusals)
         return Outcome(end=reason, refusals=refusals)
 

@@ -21,6 +21,7 @@ FAULTS: Final = {
     "http": "HTTPS requests are answered with status VALUE (503)",
     "skew": "the cloud's clock is off by VALUE seconds (3600; may be negative)",
     "deny": "denies an action to all: VALUE is ACTION or ACTION=RESOURCE (iot:Publish=topic/dt/*)",
+    "hang-up": "a PUBLISH that is denied ends the connection in MQTT 5 too, at QoS 1",
 }
 _DEFAULTS: Final = {"slow": 0.5, "lossy": 0.2, "throttle": 5.0, "http": 503.0, "skew": 3600.0}
 _RANGES: Final = {
@@ -44,6 +45,7 @@ class State:
     http: int = 0
     skew: float = 0.0
     deny: tuple[str, ...] = ()
+    hang_up: bool = False
 
     def limits(self, usual: Limits) -> Limits:
         """The limits while it is throttled."""
@@ -104,6 +106,7 @@ class Faults:
             "http": state.http,
             "skew": state.skew,
             "deny": list(state.deny),
+            "hang-up": state.hang_up,
         }
         return {name: value for name, value in values.items() if value}
 

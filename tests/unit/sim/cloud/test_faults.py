@@ -125,6 +125,14 @@ class TestAtTheBroker:
         client.publish("a/b")
         assert client.take() == [p.PubAck(7)]
 
+    def test_denied_with_a_hang_up(self, world):
+        client = world.connected()
+        world.broker.change_faults("deny", "iot:Publish=topic/a")
+        world.broker.change_faults("hang-up")
+        client.publish("x" * 257)
+        client.publish("a")
+        assert client.take() == [p.PubAck(7, 0x90), p.Disconnect(0x87)]
+
     def test_shadows_restored_from_a_backup(self, world):
         client = world.connected()
         client.publish("$aws/things/a/shadow/update", b'{"state":{"reported":{"n":1}}}')
