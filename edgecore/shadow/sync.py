@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -28,10 +28,12 @@ from edgecore.base.errors import (
     StoreError,
 )
 from edgecore.base.interfaces import CloudLink
-from edgecore.shadow.document import JsonObject
+from edgecore.shadow.announcement import Announcement, read
+from edgecore.shadow.document import Document, JsonObject
 from edgecore.shadow.journal import Change, Journal
 from edgecore.shadow.reconcile import State
 from edgecore.shadow.replica import NEVER, Mark, Push, Seen, adopt, judge, next_push, patched
+from edgecore.shadow.requests import MAX_PAYLOAD
 from edgecore.shadow.settings import ShadowSettings
 from edgecore.shadow.shadows import Shadows
 from edgecore.shadow.topics import ShadowId
@@ -44,16 +46,6 @@ NOT_FOUND: Final = 404
 CONFLICT: Final = 409
 THROTTLED: Final = 429
 FAULT_FROM: Final = 500
-
-
-class _Announcement(msgspec.Struct):
-    """Any message of the cloud's shadow service, as far as it matters here."""
-
-    state: dict[str, dict[str, Any] | None] | None = None
-    version: int = 0
-    code: int = 0
-    message: str = ""
-    clientToken: str = ""  # noqa: N815  AWS's own key
 
 
 class _Step(Enum):
@@ -69,7 +61,8 @@ class _Replica:
     """One synchronised shadow while this process runs.
 
     `stale`: what the cloud has must be got. `stored`: the mark that is on disk. `storing`: what came from
-    the cloud and is not durable yet. `refused`: the local version that the cloud refuses.
+    the cloud and is not durable yet. `refused`: the local version that the cloud refuses. `unreadable`:
+    announcements that were none.
     """
 
     shadow: ShadowId
@@ -80,11 +73,12 @@ class _Replica:
     token: str = ""
     sent: Push | None = None
     known_when_sent: int = 0
-    reply: asyncio.Future[_Announcement] | None = None
+    reply: asyncio.Future[Announcement] | None = None
     storing: Commit | None = None
     refused: int = 0
     problem: str = ""
     conflicts: int = 0
+    unreadable: int = 0
 
 
 class ShadowSync:
@@ -133,6 +127,7 @@ class ShadowSync:
             "pending": sum(self._is_pending(replica) for replica in replicas),
             "last_synced": max((replica.mark.synced_at for replica in replicas), default=0) or None,
             "conflicts": sum(replica.conflicts for replica in replicas),
+            "unreadable": sum(replica.unreadable for replica in replicas),
             "problems": {str(replica.shadow): replica.problem for replica in replicas if replica.problem},
         }
 
@@ -238,7 +233,7 @@ class ShadowSync:
             return None
         return next_push(replica.mark, document)
 
-    async def _request(self, replica: _Replica, push: Push | None) -> _Announcement | None:
+    async def _request(self, replica: _Replica, push: Push | None) -> Announcement | None:
         """Send `push`, or a get; gives the cloud's reply, None when there was none in time."""
         token = self._token()
         verb, body = (push.verb, push.body) if push is not None else ("get", {})
@@ -259,7 +254,7 @@ class ShadowSync:
         finally:
             replica.token, replica.sent, replica.reply = "", None, None
 
-    def _judge_reply(self, replica: _Replica, push: Push | None, reply: _Announcement | None) -> _Step:
+    def _judge_reply(self, replica: _Replica, push: Push | None, reply: Announcement | None) -> _Step:
         if reply is None:
             self._note(replica, "the cloud did not reply")
         elif reply.code == 0 or (push is None and reply.code == NOT_FOUND):
@@ -286,9 +281,9 @@ class ShadowSync:
     def _receive(self, replica: _Replica, suffix: str, payload: bytes) -> Commit | None:
         """Take in a message; gives what must be durable before it is acknowledged."""
         try:
-            said = msgspec.json.decode(payload, type=_Announcement)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            log.warning("shadow %s: %s from the cloud cannot be read: %s", replica.shadow, suffix, error)
+            said = read(payload)
+        except ValueError as error:
+            self._refuse(replica, suffix, str(error))
             return None
         own = bool(replica.token) and said.clientToken == replica.token
         try:
@@ -302,7 +297,13 @@ class ShadowSync:
             replica.reply.set_result(said)
         return commit
 
-    def _take_in(self, replica: _Replica, suffix: str, said: _Announcement, own: bool) -> Commit | None:
+    def _refuse(self, replica: _Replica, suffix: str, reason: str) -> None:
+        """Count what is no announcement; the first of each shadow is worth a line."""
+        if not replica.unreadable:
+            log.warning("shadow %s: %s from the cloud cannot be read: %s", replica.shadow, suffix, reason)
+        replica.unreadable += 1
+
+    def _take_in(self, replica: _Replica, suffix: str, said: Announcement, own: bool) -> Commit | None:
         match suffix:
             case "update/accepted":
                 return self._cloud_updated(replica, said, own)
@@ -314,18 +315,23 @@ class ShadowSync:
                 return self._adopt(replica, None, 0)
         return None
 
-    def _cloud_updated(self, replica: _Replica, said: _Announcement, own: bool) -> Commit | None:
+    def _cloud_updated(self, replica: _Replica, said: Announcement, own: bool) -> Commit | None:
         seen = judge(replica.mark, said.version)
         if seen is Seen.GAP:
             self._get_again(replica)
         if seen is not Seen.NEXT:
             return None
         theirs = patched(replica.mark.base, said.state)
+        if Document(theirs).size() > MAX_PAYLOAD:
+            # No publish could hold it, so the cloud has no such document: what it has is to be got.
+            self._refuse(replica, "update/accepted", f"the document would be above {MAX_PAYLOAD} bytes")
+            self._get_again(replica)
+            return None
         if own and replica.sent is not None:
             return self._pushed(replica, theirs, said.version, replica.sent)
         return self._adopt(replica, theirs, said.version)
 
-    def _cloud_deleted(self, replica: _Replica, said: _Announcement, own: bool) -> Commit | None:
+    def _cloud_deleted(self, replica: _Replica, said: Announcement, own: bool) -> Commit | None:
         mark = replica.mark
         if own and replica.sent is not None:
             return self._pushed(replica, None, said.version + 1, replica.sent)
@@ -336,7 +342,7 @@ class ShadowSync:
             return None
         return self._adopt(replica, None, said.version + 1)
 
-    def _cloud_is(self, replica: _Replica, said: _Announcement) -> Commit | None:
+    def _cloud_is(self, replica: _Replica, said: Announcement) -> Commit | None:
         if said.version < replica.mark.cloud_version and replica.mark.cloud_version > replica.known_when_sent:
             # Overtaken by an update that came while the reply was on its way.
             self._get_again(replica)
