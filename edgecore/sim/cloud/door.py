@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import struct
@@ -23,6 +24,10 @@ BACKLOG: Final = 1024
 RESET: Final = struct.pack("ii", 1, 0)
 # Seconds for the client's part of the handshake.
 HANDSHAKE_SECONDS: Final = 20.0
+# Seconds to wait after a connection could not be accepted.
+ACCEPT_PAUSE: Final = 0.1
+
+_log = logging.getLogger("edgecore.sim.cloud")
 
 Make = Callable[[], asyncio.Protocol]
 
@@ -56,7 +61,13 @@ class Door:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             while True:
-                arrived, _ = await loop.sock_accept(self._socket)
+                try:
+                    arrived, _ = await loop.sock_accept(self._socket)
+                except OSError as error:
+                    # Out of descriptors, or a client that left in the queue: neither ends the cloud.
+                    _log.warning("a connection was not accepted: %s", error)
+                    await asyncio.sleep(ACCEPT_PAUSE)
+                    continue
                 group.create_task(self._admit(arrived), name="cloud handshake")
 
     async def _admit(self, arrived: socket.socket) -> None:

@@ -75,7 +75,8 @@ async def serve(
     lossy link loses repeatable. Raises EdgecoreError when a port is taken, and ConfigError,
     CertificateError or StoreError when a file of `directory` is wrong.
     """
-    mqtt_tls, https_tls = await asyncio.to_thread(_prepare, directory, host, things)
+    mqtt_tls = await asyncio.to_thread(_prepare, directory, host, things)
+    https_tls = await asyncio.to_thread(_tls, directory, HTTP_ALPN)
     account = await asyncio.to_thread(read_account, directory)
     aliases = await asyncio.to_thread(_read_aliases, directory / ALIASES)
     provider = Provider(aliases, credential_seconds, os.urandom)
@@ -197,26 +198,27 @@ class _Cloud:
                 await asyncio.to_thread(self._journal.flush)
 
 
-def _prepare(directory: Path, host: str, things: Sequence[str]) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Certificates, and the TLS of both doors."""
+def _prepare(directory: Path, host: str, things: Sequence[str]) -> ssl.SSLContext:
+    """Certificates, and the TLS of the MQTT door."""
     now = dt.datetime.now(dt.UTC)
     authority = ThrowawayAuthority.load_or_create(directory, now)
     authority.client(CORE, CORE, now)
     for thing in things:
         authority.client(f"things/{thing}", thing, now)
     names = dict.fromkeys((host, "localhost", "127.0.0.1", "::1"))
-    pair = authority.server("server", tuple(names), now)
+    authority.server("server", tuple(names), now)
+    return _tls(directory, MQTT_ALPN)
 
-    def context(alpn: Sequence[str]) -> ssl.SSLContext:
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.minimum_version = ssl.TLSVersion.TLSv1_2
-        made.verify_mode = ssl.CERT_REQUIRED
-        made.load_verify_locations(authority.ca)
-        made.load_cert_chain(pair.certificate, pair.key)
-        made.set_alpn_protocols(list(alpn))
-        return made
 
-    return context(MQTT_ALPN), context(HTTP_ALPN)
+def _tls(directory: Path, alpn: Sequence[str]) -> ssl.SSLContext:
+    """Mutual TLS with the server's certificate, for clients with one of the same CA."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(directory / "ca.pem")
+    context.load_cert_chain(directory / "server.cert.pem", directory / "server.key.pem")
+    context.set_alpn_protocols(list(alpn))
+    return context
 
 
 def _read_aliases(path: Path) -> dict[str, int] | None:

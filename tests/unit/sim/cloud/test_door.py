@@ -78,6 +78,22 @@ async def test_who_speaks_no_tls_harms_nobody(tls):
         assert await said(door.port, client) == b"hello"
 
 
+async def test_a_connection_that_cannot_be_accepted_does_not_end_it(tls, monkeypatch, caplog):
+    server, client = tls
+    loop = asyncio.get_running_loop()
+    accept, failures = loop.sock_accept, [OSError(24, "Too many open files")]
+
+    async def failing(sock):
+        if failures:
+            raise failures.pop()
+        return await accept(sock)
+
+    monkeypatch.setattr(loop, "sock_accept", failing)
+    async with open_door(server, Faults()) as door:
+        assert await said(door.port, client) == b"hello"
+    assert "Too many open files" in caplog.text
+
+
 async def test_half_open_it_accepts_and_says_nothing(tls):
     server, client = tls
     faults = Faults()
