@@ -65,7 +65,11 @@ class _Lane:
 
 
 class Shadows:
-    """All shadows of this core. `changed` is called after each change of a document became durable."""
+    """All shadows of this core.
+
+    `changed` is called after each change of a document became durable. `soon` runs something after the turn
+    that is under way; by default the loop's call_soon.
+    """
 
     def __init__(
         self,
@@ -74,12 +78,14 @@ class Shadows:
         publish: Publish,
         changed: Callable[[ShadowId], None],
         clock: Clock,
+        soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self._settings = settings
         self._journal = journal
         self._publish = publish
         self._changed = changed
         self._clock = clock
+        self._soon = soon or asyncio.get_running_loop().call_soon
         self._lanes: dict[ShadowId, _Lane] = {}
 
     def fill(self, contents: Contents) -> None:
@@ -200,7 +206,7 @@ class Shadows:
         self._lanes[lane.shadow] = lane
 
     def _pump_soon(self, lane: _Lane) -> None:
-        asyncio.get_running_loop().call_soon(self._pump, lane)
+        self._soon(partial(self._pump, lane))
 
     def _pump(self, lane: _Lane) -> None:
         """Send what is ready, in order. A get sees exactly the changes before it."""

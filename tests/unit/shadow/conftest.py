@@ -214,12 +214,10 @@ class House:
 
     async def in_step(self, shadow):
         """Wait until both sides are the same and nothing is under way."""
-        replica = self.service._sync._replicas[shadow]
+        exchange = self.service._sync.exchanges[shadow]
         await self.until(
             lambda: (
-                not replica.stale
-                and replica.reply is None
-                and replica.storing is None
+                exchange.dialogue.is_in_step(exchange.local)
                 and self.service.status()["pending"] == 0
                 and self.local(shadow) == self.cloud.state(shadow)
             )
