@@ -311,10 +311,10 @@ class Dialogue:
     def _push_rejected(self, said: Announcement, push: Push) -> None:
         if said.code == CONFLICT or (said.code == NOT_FOUND and push.verb == "delete"):
             self._answered(Phase.PUSHING)
-            self._denied = True
-            self._stale = self._stale or self.mark.cloud_version <= push.version
             if not self._unsure:
                 self._forget_push()
+            self._denied = True
+            self._stale = self._stale or self.mark.cloud_version <= push.version
             return
         self.problem = _problem(said)
         if said.code == THROTTLED or said.code >= FAULT_FROM:

@@ -17,8 +17,6 @@ JsonObject = dict[str, Any]
 Patch = Mapping[str, Any]
 
 SECTIONS: Final = ("desired", "reported")
-# AWS quota: "8 levels in desired or reported"; a scalar leaf is no level.
-MAX_DEPTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,9 @@ def same(one: object, other: object) -> bool:
 
 
 def deeper_than(value: object, levels: int) -> bool:
-    """Whether `value` nests more than `levels` objects. An array counts only inside an array.
+    """Whether `value` nests more than `levels` objects; a scalar leaf is no level.
+
+    An array counts only inside an array.
 
     Recurses no deeper than `levels` allows: a peer may send a thousand brackets.
     """

@@ -135,7 +135,7 @@ class FakeCloud:
     def carry_out(self, shadow, verb, payload):
         document = self.documents.get(shadow, NOTHING)
         try:
-            request = understand(verb, payload)
+            request = understand(verb, payload, 8)
         except Rejection as refusal:
             return [rejected(verb, (refusal.code, refusal.text), refusal.token)]
         outcome = carry_out(shadow, request, document, 1, 8192)
