@@ -19,6 +19,7 @@ from edgecore.shadow.events import (
     LinkUp,
     LocalChanged,
     NoReply,
+    Pause,
     Request,
     Subscribe,
     Subscribed,
@@ -38,9 +39,9 @@ PREFIX = len(T.prefix) + 1
 
 
 class Cloud:
-    """The simulated shadow service, and who listens to it. `log`: (verb, token, accepted) of each request.
+    """The simulated shadow service, and who listens to it.
 
-    `faults`: what the next requests of cores meet: "429", "500" (nothing was done) or "500 done".
+    `faults`: what the next requests of cores meet: "429", "500", ... (nothing was done) or "500 done".
     """
 
     def __init__(self):
@@ -60,7 +61,7 @@ class Cloud:
         """A request arrives; gives whether it changed anything."""
         token = json.loads(payload).get("clientToken") if payload else None
         fault = self.faults.pop(0) if self.faults and link is not None else ""
-        if fault in ("429", "500"):
+        if fault.isdigit():
             self._reject(link, verb, int(fault), token)
             return False
         replies = self.service.handle(KEY, verb, payload, self.now)
@@ -91,7 +92,7 @@ class Cloud:
 class Core:
     """A core. `inbox`: what the cloud said and it has not heard; `outbox`: what it said and did not arrive.
 
-    `requests`: how many it made. `published`: what its devices were told.
+    `published`: what its devices were told.
     """
 
     def __init__(self, cloud, rule, name="c"):
@@ -99,7 +100,10 @@ class Core:
         self.database = TurnDatabase()
         migrate(self.database.connection, ROOM, SCHEMA)
         self.clock = ManualClock()
-        self.requests = self.pushes = self.runs = 0
+        self.runs = 0
+        self.log = []  # the verbs of its requests
+        self.pauses = []  # the number of each failure in a row
+        self.hold_timers = False
         self.published = []
         self.known_at = {}
         self.carries = {}  # token -> the local version that a push carries
@@ -142,12 +146,13 @@ class Core:
         if isinstance(action, Subscribe):
             self.soon.append(self._subscribe)
         elif isinstance(action, Request):
-            self.requests += 1
-            self.pushes += action.verb != "get"
+            self.log.append(action.verb)
             self.awaited = action.number
             self.outbox.append((action.verb, json.dumps(action.body).encode()))
         else:
             self.timers += 1
+            if isinstance(action, Pause):
+                self.pauses.append(action.attempt)
 
     def _subscribe(self):
         if self.up:
@@ -158,6 +163,10 @@ class Core:
     def state(self):
         document = self.shadows.document(T)
         return None if document.deleted else document.state
+
+    @property
+    def version(self):
+        return self.shadows.document(T).version
 
     @property
     def knows(self):
@@ -181,8 +190,12 @@ class Core:
     def go_up(self):
         if not self.up:
             self.cloud.links.append(self)
-            self.exchange.feed(LinkUp())
+            self.exchange.feed(self.link_up())
             self.turn()
+
+    @staticmethod
+    def link_up():
+        return LinkUp()
 
     def go_down(self, keep):
         if self.up:
@@ -221,7 +234,7 @@ class Core:
 
     def elapse(self):
         """The time of what is waited for is over."""
-        if self.timers:
+        if self.timers and not self.hold_timers:
             self.timers -= 1
             self.exchange.feed(Elapsed())
             self.turn()
@@ -255,3 +268,26 @@ class Core:
 
 def _key(mark):
     return mark.cloud_version, json.dumps(mark.base, sort_keys=True)
+
+
+def quiet(*cores):
+    """Let everything that is on its way arrive, until nothing is said any more."""
+    for core in cores:
+        core.go_up()
+    for _ in range(60):
+        said = [len(core.log) for core in cores]
+        for core in cores:
+            core.write("all")
+            while core.outbox:
+                core.send()
+            while core.inbox:
+                core.take()
+            core.write("all")
+            if core.waits and not core.outbox and not core.inbox:
+                core.time_out()
+            core.elapse()
+            core.write("all")
+        under_way = any(core.outbox or core.inbox or core.waits for core in cores)
+        if said == [len(core.log) for core in cores] and not under_way:
+            return
+    raise AssertionError("they do not come to rest")

@@ -396,3 +396,18 @@ async def test_a_disk_that_is_far_behind_is_waited_for(tmp_path, house_of):
         await durable(blocking)
         await house.in_step(T)
         assert house.local(T) == {"desired": {"a": 2}}
+
+
+async def test_an_edit_after_a_push_whose_reply_was_cut_off_is_not_lost(house):
+    await update(house, desired(a=1))
+    await online(house)
+    house.cloud.cut = ["after"]
+    await update(house, desired(a=2))
+    await house.until(lambda: not house.cloud.connected)
+    await update(house, desired(a=3))
+    house.cloud.go_up()
+    await house.in_step(T)
+    assert house.local(T) == {"desired": {"a": 3}}
+    assert house.service.status()["conflicts"] == 0
+
+
