@@ -116,12 +116,12 @@ class _Tally:
 
 
 def _merge(base: Any, ours: Any, theirs: Any, winner: Winner, tally: _Tally) -> Any:  # noqa: ANN401  any JSON
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        return _merge_objects(base if isinstance(base, dict) else {}, ours, theirs, winner, tally)
-    if _equal(ours, theirs) or _equal(base, theirs):
+    if _equal(base, theirs) or _equal(ours, theirs):
         return ours
     if _equal(base, ours):
         return theirs
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return _merge_objects(base if isinstance(base, dict) else {}, ours, theirs, winner, tally)
     tally.conflicts += 1
     return ours if winner == "ours" else theirs
 
@@ -131,18 +131,26 @@ def _merge_objects(
 ) -> JsonObject:
     merged: JsonObject = {}
     for key in [*theirs, *(key for key in ours if key not in theirs)]:
-        value = _merge(
-            base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING), winner, tally
-        )
+        old, one, other = base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING)
+        kind = type(one)
+        # Most leaves are texts and whole numbers, which need no care to be compared.
+        if type(other) is kind is type(old) and (kind is int or kind is str):
+            if other in (old, one):
+                value = one
+            elif old == one:
+                value = other
+            else:
+                tally.conflicts += 1
+                value = one if winner == "ours" else other
+        else:
+            value = _merge(old, one, other, winner, tally)
         if value is not MISSING:
             merged[key] = value
     return merged
 
 
 def _equal(one: object, other: object) -> bool:
-    if one is MISSING or other is MISSING:
-        return one is other
-    return same(one, other)
+    return one is other or (one is not MISSING and other is not MISSING and same(one, other))
 
 
 def difference(old: JsonObject, new: JsonObject) -> JsonObject:
@@ -150,10 +158,8 @@ def difference(old: JsonObject, new: JsonObject) -> JsonObject:
     patch: JsonObject = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key, MISSING)
-        if isinstance(before, dict) and isinstance(value, dict):
-            inner = difference(before, value)
-            if inner:
-                patch[key] = inner
-        elif not _equal(before, value):
-            patch[key] = value
+        if _equal(before, value):
+            continue
+        both = isinstance(before, dict) and isinstance(value, dict)
+        patch[key] = difference(before, value) if both else value
     return patch
