@@ -409,5 +409,3 @@ async def test_an_edit_after_a_push_whose_reply_was_cut_off_is_not_lost(house):
     await house.in_step(T)
     assert house.local(T) == {"desired": {"a": 3}}
     assert house.service.status()["conflicts"] == 0
-
-
