@@ -119,6 +119,7 @@ class Core:
         self.timers = 0
         self.subscribed = False
         self.awaited = None
+        self.taken_in = 0  # the documents' generation when the cloud was last taken in
         self.journal = Journal(self.database)
         contents = self.journal.take_over(read_contents(self.database.connection))
         self.shadows = Shadows(
@@ -171,7 +172,14 @@ class Core:
     @property
     def knows(self):
         """Up to which change of the cloud its document has taken in."""
-        return self.known_at.get(_key(self.dialogue.mark), 0)
+        # What was taken in is already lost when a change before it could not be stored.
+        lost = self.dialogue._storing and self.taken_in != self.generation
+        return self.known_at.get(_key(self.dialogue.stored if lost else self.dialogue.mark), 0)
+
+    @property
+    def generation(self):
+        lane = self.shadows._lanes.get(T)
+        return 0 if lane is None else lane.generation
 
     @property
     def up(self):
@@ -226,6 +234,7 @@ class Core:
             self.learned.update({pending.token} & {json.loads(payload).get("clientToken")})
         if mark is not before and not suffix.startswith(("update/rej", "delete/rej")):
             self.known_at[_key(mark)] = max(knew, seq)
+            self.taken_in = self.generation
         self.turn()
 
     def time_out(self):
