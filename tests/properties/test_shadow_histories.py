@@ -394,6 +394,11 @@ def a_section(rng, number):
     return section
 
 
+def a_narrow_patch(rng, number):
+    """Of one value, so that the sides meet in it."""
+    return {rng.choice(("desired", "reported")): {"a": a_value(rng, number)}}
+
+
 def a_patch(rng, number):
     if rng.random() < 0.03:
         return rng.choice([None, {}])
@@ -425,8 +430,9 @@ def history(number):
     steps = []
     kinds = KINDS if rng.random() < 0.5 else PLAIN  # what takes the whole would hide the fate of each value
     weights = [STEPS[kind][0] for kind in kinds]
+    patch = rng.choice((a_patch, a_narrow_patch))
     for place, kind in enumerate(rng.choices(kinds, weights, k=rng.randint(5, 60))):
-        argument = STEPS[kind][1]
+        argument = patch if kind in ("here", "there") else STEPS[kind][1]
         steps.append((kind, rng.randrange(2), argument and argument(rng, 1000 + place)))
     return setup, [("up", 0, None), *steps]
 
