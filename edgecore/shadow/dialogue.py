@@ -18,10 +18,10 @@ from enum import Enum
 from typing import Any, ClassVar, Final
 
 from edgecore.base.group import SyncRule
+from edgecore.shadow.announcement import Announcement
 from edgecore.shadow.document import Document, JsonObject, same
 from edgecore.shadow.events import (
     Action,
-    Announcement,
     Elapsed,
     Event,
     Hold,
@@ -55,6 +55,7 @@ from edgecore.shadow.replica import (
     noted,
     patched,
 )
+from edgecore.shadow.requests import MAX_PAYLOAD
 from edgecore.shadow.topics import Verb
 
 NOT_FOUND: Final = 404
@@ -95,6 +96,7 @@ class Dialogue:
         self.mark = self.stored = mark
         self.problem = ""
         self.conflicts = 0
+        self.oversized = 0
         self._token = token
         self._theirs: State = None
         self._known = False
@@ -348,7 +350,11 @@ class Dialogue:
     def _cloud_updated(self, said: Announcement, push: Push | None, local: Local) -> None:
         if push is not None:
             self._answered(Phase.PUSHING)
-        if not self._known or (self.rule.every and push is None):
+        if self._known and Document(patched(self._theirs, said.state)).size() > MAX_PAYLOAD:
+            # No publish could hold it, so the cloud has no such document: what it has is to be got.
+            self.oversized += 1
+            self._stale = True
+        elif not self._known or (self.rule.every and push is None):
             if not self._is_echo(said):
                 self._miss(said.version)
         elif push is not None and push == self.mark.pending and self._is_next_of(push, said):

@@ -18,6 +18,8 @@ Patch = Mapping[str, Any]
 
 SECTIONS: Final = ("desired", "reported")
 
+# AWS quota: "8 levels in desired or reported"; a scalar leaf is no level.
+MAX_DEPTH: Final = 8
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-
+from edgecore.shadow.announcement import Announcement
 from edgecore.shadow.document import Document, JsonObject
 from edgecore.shadow.replica import Adoption
 from edgecore.shadow.topics import Verb
@@ -62,16 +60,6 @@ class Stored:
 @dataclass(frozen=True, slots=True)
 class Elapsed:
     """The time of a Pause or a Hold is over."""
-
-
-class Announcement(msgspec.Struct):
-    """Any message of the cloud's shadow service, as far as it matters here."""
-
-    state: dict[str, dict[str, Any] | None] | None = None
-    version: int = 0
-    code: int = 0
-    message: str = ""
-    clientToken: str = ""  # noqa: N815  AWS's own key
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
 from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.errors import RefusedError
+from edgecore.shadow.announcement import read
 from edgecore.shadow.dialogue import Dialogue
-from edgecore.shadow.events import Action, Announcement, Event, Local, Said, Store, Stored
+from edgecore.shadow.document import MAX_DEPTH
+from edgecore.shadow.events import Action, Event, Local, Said, Store, Stored
 from edgecore.shadow.shadows import Shadows
 from edgecore.shadow.topics import ShadowId
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Exchange:
-    """One synchronised shadow while this process runs."""
+    """One synchronised shadow while this process runs. `max_depth`: levels in what the cloud may say."""
 
     def __init__(
         self,
@@ -33,19 +33,27 @@ class Exchange:
         shadows: Shadows,
         clock: Clock,
         outward: Callable[[Action], None],
+        max_depth: int = MAX_DEPTH,
     ) -> None:
         self.shadow = shadow
         self.dialogue = dialogue
         self._shadows = shadows
         self._clock = clock
         self._outward = outward
+        self._max_depth = max_depth
         self._told = ""
+        self._unreadable = 0
 
     @property
     def local(self) -> Local:
         """Our side of it, now."""
         newest, durable = self._shadows.document(self.shadow), self._shadows.durable(self.shadow)
         return Local(newest, durable, int(self._clock.now()))
+
+    @property
+    def unreadable(self) -> int:
+        """Messages of the cloud that were none."""
+        return self._unreadable + self.dialogue.oversized
 
     def feed(self, event: Event) -> list[Commit]:
         """Let the event happen; gives what is to be durable before the event is acknowledged."""
@@ -61,9 +69,11 @@ class Exchange:
     def receive(self, suffix: str, payload: bytes) -> Commit | None:
         """Take in a message of the cloud; gives what must be durable before it is acknowledged."""
         try:
-            said = msgspec.json.decode(payload, type=Announcement)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            log.warning("shadow %s: %s from the cloud cannot be read: %s", self.shadow, suffix, error)
+            said = read(payload, self._max_depth)
+        except ValueError as error:
+            if not self._unreadable:  # the first of each shadow is worth a line
+                log.warning("shadow %s: %s from the cloud cannot be read: %s", self.shadow, suffix, error)
+            self._unreadable += 1
             return None
         commits = self.feed(Said(suffix, said))
         if len(commits) < 2:

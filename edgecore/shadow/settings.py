@@ -7,6 +7,7 @@ from typing import Final
 
 from edgecore.base.backoff import Backoff
 from edgecore.base.errors import ConfigError
+from edgecore.shadow.document import MAX_DEPTH
 
 # Greengrass's ShadowManager waits as long after throttling and faults: 3 s, growing to a minute.
 CLOUD_RETRY: Final = Backoff(initial=3.0, maximum=60.0)
@@ -29,7 +30,7 @@ class ShadowSettings:
     """
 
     document_bytes: int = 8192
-    max_depth: int = 8
+    max_depth: int = MAX_DEPTH
     max_waiting: int = 1000
     max_documents: int = 10_000
     requests_in_flight: int = 8

@@ -21,6 +21,7 @@ from edgecore.base.errors import CloudError, PermanentCloudError
 from edgecore.base.group import SyncRule
 from edgecore.base.interfaces import CloudLink
 from edgecore.shadow.dialogue import Dialogue
+from edgecore.shadow.document import MAX_DEPTH
 from edgecore.shadow.events import (
     Action,
     Elapsed,
@@ -100,7 +101,14 @@ class ShadowSync:
         for shadow, rule in self._rules.items():
             line = self._lines[shadow] = Line()
             dialogue = Dialogue(rule, self._token, marks.get(shadow, Mark()))
-            self.exchanges[shadow] = Exchange(shadow, dialogue, self._shadows, self._clock, line.add)
+            self.exchanges[shadow] = Exchange(
+                shadow,
+                dialogue,
+                self._shadows,
+                self._clock,
+                line.add,
+                max(MAX_DEPTH, self._settings.max_depth),
+            )
 
     def changed(self, shadow: ShadowId) -> None:
         """A change of the local document of `shadow` became durable."""
@@ -118,6 +126,7 @@ class ShadowSync:
             "pending": sum(each.dialogue.lags(self._shadows.durable(each.shadow)) for each in exchanges),
             "last_synced": max((each.mark.synced_at for each in dialogues), default=0) or None,
             "conflicts": sum(each.conflicts for each in dialogues),
+            "unreadable": sum(each.unreadable for each in exchanges),
             "problems": {
                 str(each.shadow): each.dialogue.problem for each in exchanges if each.dialogue.problem
             },

@@ -19,6 +19,8 @@ from typing import Any, Final
 from edgecore.base.commit import Done
 from edgecore.base.errors import CloudError, PermanentCloudError, TransientCloudError, UnavailableError
 from edgecore.base.message import Message, Properties
+from edgecore.base.shown import one_line
+from edgecore.uplink.acceptance import MAX_PACKET_BYTES
 from edgecore.uplink.client import ClientEvents, Incoming, Welcome
 from edgecore.uplink.inbox import Inbox
 from edgecore.uplink.mapping import CloudSubscription
@@ -34,12 +36,21 @@ RECEIVE_MAXIMUM: Final = 100
 # stopped in the middle of its first connect; that must not use up the unit's own stop deadline (5 s), or a
 # deployment that replaces the uplink fails.
 STOP_SECONDS: Final = 2.0
+# The library ends a request without an answer by itself (`ack_timeout`), but not one that was answered with a
+# packet of another type: it fails in a callback of its own, and tells nobody.
+ANSWER_GRACE: Final = 2.0
 PING_TIMEOUT_MS: Final = 10_000
 CONNACK_TIMEOUT_MS: Final = 10_000
 # A connection that is ended sooner (taken over, refused for what it sent) does not reset the backoff.
 STABLE_MS: Final = 5_000
 # PUBACK reasons that the same message will always meet (MQTT 5, 3.4.2.1); quota and the like pass.
 PERMANENT_REASONS: Final = frozenset((0x87, 0x90, 0x99))
+# MQTT's own word for a QoS that there is not (MQTT 5, 3.3.1.2); the library says None.
+NO_QOS: Final = 3
+# Characters of the cloud's own words that are kept: MQTT gives it 64 KB of them.
+MAX_SHOWN: Final = 200
+# Of one user property, in CPython: a tuple and two strings.
+PAIR_BYTES: Final = 160
 # In awscrt's names for "you can never send that"; everything else is about the connection.
 PERMANENT_ERRORS: Final = ("VALIDATION", "ENCODE_FAILURE")
 # What a failed connection most often means. An unknown CA takes the library 10 to 30 s to report.
@@ -125,6 +136,7 @@ class AwsClient:
             "session_expiry_interval_sec": settings.session_expiry,
             "session_behavior": mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS,
             "receive_maximum": RECEIVE_MAXIMUM,
+            "maximum_packet_size": MAX_PACKET_BYTES,
             "offline_queue_behavior": mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,
             "extended_validation_and_flow_control_options": (
                 limits.AWS_IOT_CORE_DEFAULTS if settings.aws_limits else limits.NONE
@@ -173,17 +185,22 @@ class AwsClient:
         except self._errors as error:
             done(self._cloud_error(error))
             return
-        future.add_done_callback(lambda one: self._inbox.post(partial(self._published, one, done)))
+        future.add_done_callback(lambda one: self._inbox.post(partial(self._published, one, qos, done)))
 
-    def _published(self, future: Future[Any], done: Done) -> None:
+    def _published(self, future: Future[Any], qos: int, done: Done) -> None:
         error = future.exception()
         if error is not None:
             done(self._cloud_error(error))
             return
         puback = future.result().puback
-        # At QoS 0 there is a packet without a reason.
-        reason = 0 if puback is None or puback.reason_code is None else int(puback.reason_code)
-        done(_refusal(reason, puback.reason_string) if reason >= 0x80 else None)
+        if qos == 0:
+            done(None)
+        elif puback is None or puback.reason_code is None:
+            # A reason that MQTT does not know is no acknowledgement.
+            done(TransientCloudError("the cloud acknowledged the message with an unknown reason"))
+        else:
+            reason = int(puback.reason_code)
+            done(_refusal(reason, puback.reason_string) if reason >= 0x80 else None)
 
     def _packet(self, message: Message, qos: int, now: float) -> Any:  # noqa: ANN401  the library has no types
         mqtt5 = self._sdk.mqtt5
@@ -215,8 +232,11 @@ class AwsClient:
                 subscriptions=[mqtt5.Subscription(one.topic_filter, mqtt5.QoS(one.qos)) for one in part]
             )
             suback = await self._result(methodcaller("subscribe", packet))
-            for one, code in zip(part, suback.reason_codes, strict=True):
-                if int(code) >= 0x80:
+            codes = suback.reason_codes
+            if len(codes) != len(part):
+                raise TransientCloudError(f"the cloud gave {len(codes)} answers to {len(part)} subscriptions")
+            for one, code in zip(part, codes, strict=True):
+                if code is None or int(code) >= 0x80:
                     refused[one.topic_filter] = _name(code)
         return refused
 
@@ -246,7 +266,11 @@ class AwsClient:
         except self._errors as error:
             raise self._cloud_error(error) from error
         future.add_done_callback(lambda one: self._inbox.post(partial(settle, one)))
-        return await outcome
+        try:
+            async with asyncio.timeout(self._settings.ack_timeout + ANSWER_GRACE):
+                return await outcome
+        except TimeoutError:
+            raise TransientCloudError("the cloud did not answer as MQTT says") from None
 
     def _cloud_error(self, error: BaseException) -> CloudError:
         # Some errors are RuntimeErrors with the library's name for them in the text.
@@ -283,19 +307,18 @@ class AwsClient:
     def _on_publish(self, data: Any) -> None:  # noqa: ANN401  the library has no types
         packet = data.publish_packet
         take = data.acquire_publish_acknowledgement_control
-        if take is None and self._inbox.full:
-            self.dropped += 1
-            return
+        # Once it is taken, the library acknowledges nothing by itself, whatever becomes of the message.
         acknowledge = _nothing if take is None else partial(self._acknowledge, take())
         incoming = Incoming(
             packet.topic,
             bytes(packet.payload or b""),
-            int(packet.qos),
+            NO_QOS if packet.qos is None else int(packet.qos),
             _properties(packet),
             packet.message_expiry_interval_sec,
             acknowledge,
         )
-        self._inbox.post(partial(self._events.received, incoming))
+        if not self._inbox.offer(partial(self._events.received, incoming), _size(incoming), incoming.qos):
+            self.dropped += 1
 
     def _acknowledge(self, handle: object) -> None:
         """Send the PUBACK, on the loop. After a disconnect there is nothing left to acknowledge."""
@@ -329,12 +352,21 @@ def _properties(packet: Any) -> Properties | None:  # noqa: ANN401  the library 
     return None if properties == Properties() else properties
 
 
+def _size(incoming: Incoming) -> int:
+    """About what it takes in memory while it waits."""
+    pairs = incoming.properties.user_properties if incoming.properties is not None else ()
+    texts = sum(len(name) + len(value) for name, value in pairs)
+    return len(incoming.topic) + len(incoming.payload) + texts + PAIR_BYTES * len(pairs)
+
+
 def _refusal(reason: int, text: str | None) -> CloudError:
-    message = f"the cloud refused the message with {reason:#04x} {text or ''}".rstrip()
+    message = f"the cloud refused the message with {reason:#04x} {one_line(text or '')[:MAX_SHOWN]}".rstrip()
     return PermanentCloudError(message) if reason in PERMANENT_REASONS else TransientCloudError(message)
 
 
 def _name(code: Any) -> str:  # noqa: ANN401  the library has no types
+    if code is None:
+        return "a reason that MQTT does not know"
     return f"{getattr(code, 'name', 'reason')} ({int(code):#04x})"
 
 

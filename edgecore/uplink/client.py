@@ -63,7 +63,13 @@ class ClientEvents(Protocol):
 
 
 class CloudClient(Protocol):
-    """An MQTT client of the cloud that keeps itself connected between `start` and `stop`."""
+    """An MQTT client of the cloud that keeps itself connected between `start` and `stop`.
+
+    `dropped`: messages from the cloud that came faster than they were taken. Those of QoS 1 were not
+    acknowledged.
+    """
+
+    dropped: int
 
     def start(self) -> None:
         """Begin to connect."""

@@ -9,11 +9,10 @@ from functools import partial
 
 from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
-from edgecore.base.errors import TopicError
 from edgecore.base.identity import CLOUD
 from edgecore.base.interfaces import Bus
 from edgecore.base.message import Message
-from edgecore.base.topic import check_topic
+from edgecore.uplink.acceptance import refuse_incoming
 from edgecore.uplink.client import Incoming
 from edgecore.uplink.link import Link
 from edgecore.uplink.mapping import is_shadow_topic
@@ -39,7 +38,12 @@ class Inbound:
     def take(self, incoming: Incoming) -> None:
         """Hand a message on."""
         self.received += 1
-        if is_shadow_topic(incoming.topic):
+        refused = refuse_incoming(incoming)
+        if refused:
+            # It would be refused each time it came: acknowledged, so that it does not come again.
+            self.dropped[refused] += 1
+            incoming.acknowledge()
+        elif is_shadow_topic(incoming.topic):
             self._to_receivers(incoming)
         else:
             self._to_bus(incoming)
@@ -53,12 +57,6 @@ class Inbound:
         self._acknowledge(incoming, commits)
 
     def _to_bus(self, incoming: Incoming) -> None:
-        try:
-            check_topic(incoming.topic)
-        except TopicError:
-            self.dropped["topic that is not allowed here"] += 1
-            incoming.acknowledge()
-            return
         receipt = self._bus.publish(self._message(incoming))
         if receipt.refused:
             self._withhold(incoming, receipt.refused)

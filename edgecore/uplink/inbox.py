@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-# Messages at QoS 0 have no flow control; beyond this many unhandled ones they are dropped.
+# What may wait to be handled. QoS 0 has no flow control; beyond this number, or these bytes, it is refused.
 MAX_WAITING: Final = 10_000
+MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
+# A cloud that keeps to our receive maximum (100) comes nowhere near this; one that ignores it fills no more.
+# As much again, so that a flood at QoS 0 keeps no QoS 1 out.
+MAX_WAITING_QOS_1: Final = 20_000
+MAX_WAITING_BYTES_QOS_1: Final = 32 * 1024 * 1024
 
 
 class Inbox:
@@ -18,11 +24,24 @@ class Inbox:
         self._loop = loop
         self._calls: deque[Callable[[], None]] = deque()
         self._scheduled = False
+        # Each is written by one thread only: that of the library, that of the loop.
+        self._offered = 0
+        self._taken = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether what may be dropped should be."""
-        return len(self._calls) >= MAX_WAITING
+    def offer(self, call: Callable[[], None], size: int, qos: int) -> bool:
+        """Post what a message of `size` bytes leads to; False when too much waits. From one thread."""
+        number, total = (
+            (MAX_WAITING_QOS_1, MAX_WAITING_BYTES_QOS_1) if qos else (MAX_WAITING, MAX_WAITING_BYTES)
+        )
+        if len(self._calls) >= number or self._offered - self._taken >= total:
+            return False
+        self._offered += size
+        self.post(partial(self._take, call, size))
+        return True
+
+    def _take(self, call: Callable[[], None], size: int) -> None:
+        self._taken += size
+        call()
 
     def post(self, call: Callable[[], None]) -> None:
         """Run `call()` on the loop, after all that was posted before."""

@@ -34,6 +34,8 @@ FETCH_RECORDS: Final = 256
 FETCH_BYTES: Final = 1024 * 1024
 # QoS 0 publishes that the client may hold unwritten.
 QOS0_IN_FLIGHT: Final = 256
+# Reasons that are counted and logged apart. Some are the cloud's own words, which it may make up.
+MAX_REASONS: Final = 64
 # How long the age of the oldest record is trusted while offline: it moves only when the queue is full.
 LOOK_SECONDS: Final = 30.0
 # In front of each record: when it was appended, in epoch seconds.
@@ -105,9 +107,12 @@ class Outbox:
         self._wake()
 
     def _set_aside(self, topic: str, record: bytes, reason: str) -> Commit | None:
-        if not self.dropped[f"set aside: {reason}"]:
+        counted = f"set aside: {reason}"
+        if counted not in self.dropped and len(self.dropped) >= MAX_REASONS:
+            counted = "set aside: other"
+        if not self.dropped[counted]:
             _log.warning("a message on %s cannot go to the cloud and is set aside: %s", topic, reason)
-        self.dropped[f"set aside: {reason}"] += 1
+        self.dropped[counted] += 1
         try:
             _, commit = self._aside.append(reason.encode() + b"\0" + record)
         except RefusedError:

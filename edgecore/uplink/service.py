@@ -263,5 +263,8 @@ class _WithCloud:
             "subscriptions": self._subscribed,
             "subscriptions_refused": dict(self._refused),
             "outbox": self._outbox.status(),
-            "inbound": self._inbound.status(),
+            "inbound": {
+                **self._inbound.status(),
+                "overrun": self._client.dropped if self._client is not None else 0,
+            },
         }

@@ -238,9 +238,10 @@ def _judge(version, answers, closed, refusal):
         if refusal is not None and refusal[0] not in ("connect", "full"):
             raise LawError(f"refused and left open: {refusal}")
         return "accepted", tuple(type(each).__name__ for each in said[:1]), ""
-    if refusal is None:
-        return "ended by the client", (), ""
     last = said[-1] if said else None
+    if refusal is None or (refusal[0] == "full" and version == V5 and not isinstance(last, p.Disconnect)):
+        # A message that found no room is no reason to end a connection in 5.
+        return "ended by the client", (), ""
     if isinstance(last, p.ConnAck):
         # Accepted and then ended without a word, since 3.1.1 has none: the 0 stands last.
         reasons = {0, 1, 2, 3, 4, 5} if version == V311 else DOCUMENTED

@@ -58,6 +58,7 @@ def test_every_make_verb_that_is_shown_exists(document):
         "docs/architecture.md",
         "docs/groups.md",
         "docs/devices.md",
+        "docs/security.md",
         "docs/performance.md",
         "CONTRIBUTING.md",
         "docs/decisions/README.md",

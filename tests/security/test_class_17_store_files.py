@@ -70,7 +70,7 @@ def nothing_waits_for_ever():
 
 @pytest.mark.parametrize(("name", "file"), FILES)
 @pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
-def test_another_kind_of_file_is_refused_in_words_and_leads_nowhere(tmp_path, name, file, kind):
+def test_class_17_another_kind_of_file_is_refused_in_words_and_leads_nowhere(tmp_path, name, file, kind):
     state, victim = tmp_path / "state", tmp_path / "victim"
     state.mkdir()
     if kind != "dangling link":
@@ -88,7 +88,7 @@ def test_another_kind_of_file_is_refused_in_words_and_leads_nowhere(tmp_path, na
 
 @pytest.mark.parametrize(("name", "file"), FILES)
 @pytest.mark.parametrize("seed", range(6))
-def test_any_bytes_in_the_place_of_a_file_stop_nobody(tmp_path, name, file, seed):
+def test_class_17_any_bytes_in_the_place_of_a_file_stop_nobody(tmp_path, name, file, seed):
     rng = random.Random(f"{file} {seed}")
     USES[name](tmp_path)
     (tmp_path / file).write_bytes(rng.randbytes(rng.choice([0, 1, 100, 4096, 50_000])))
@@ -96,7 +96,7 @@ def test_any_bytes_in_the_place_of_a_file_stop_nobody(tmp_path, name, file, seed
 
 
 @pytest.mark.parametrize("name", ["core.db", "registry.sqlite"])
-def test_statements_in_a_database_are_not_run(tmp_path, name):
+def test_class_17_statements_in_a_database_are_not_run(tmp_path, name):
     USES[name](tmp_path)
     with closing(sqlite3.connect(tmp_path / name)) as connection:
         table = "queues" if name == "core.db" else "dictionary"
@@ -112,7 +112,7 @@ def test_statements_in_a_database_are_not_run(tmp_path, name):
     assert kinds <= {"table", "index"}
 
 
-def test_nobody_else_may_read_what_is_kept(tmp_path):
+def test_class_17_nobody_else_may_read_what_is_kept(tmp_path):
     before = os.umask(0)
     try:
         for use in USES.values():

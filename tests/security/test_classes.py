@@ -1,9 +1,7 @@
 """The classes of vulnerability that brokers of others had, each held by a test named after its class.
 
-Here is what concerns the listener, the language and the routes. Four classes are held where their rooms are:
-store and files (test_class_17_store_files.py beside this file), the remap on the way to the cloud
-(tests/unit/uplink/test_mapping.py), TLS itself (test_class_19_tls.py), and the operator's page, which this project
-does not have yet.
+Here is what concerns the listener, the language and the routes. The rest is in files beside this one, by number or by
+subject; docs/security.md has the whole table.
 """
 
 from __future__ import annotations

@@ -186,6 +186,18 @@ def test_messages_that_are_doubled_or_late(cloud, core):
     assert asked(core, since) == ["get"]  # an old one may also be of a cloud that lost its memory
 
 
+def test_a_document_that_no_message_could_hold_is_not_believed(cloud, core):
+    since = in_step_with(core, cloud, desired={"a": 1})
+    version = core.dialogue.mark.cloud_version
+    for number, key in enumerate("bc", 1):
+        said = {"version": version + number, "state": {D: {key: "x" * 70_000}}}
+        core.exchange.receive("update/accepted", json.dumps(said).encode())
+    quiet(core)
+    assert core.state == cloud.state == {D: {"a": 1}}
+    assert core.exchange.unreadable == 1
+    assert asked(core, since) == ["get"]
+
+
 # A faulty cloud
 
 

@@ -41,6 +41,7 @@ async def test_status(house):
         "pending": 0,
         "last_synced": None,
         "conflicts": 0,
+        "unreadable": 0,
         "problems": {},
     }
     await durable(house.bus.send("$aws/things/t/shadow/update", {"state": {"reported": {"a": 1}}}))

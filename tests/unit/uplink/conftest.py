@@ -40,7 +40,7 @@ class FakeClient:
         self.unsubscribed = []
         self.refuses = {}
         self.subscribe_errors = []
-        self.started = self.stopped = 0
+        self.started = self.stopped = self.dropped = 0
 
     def start(self):
         self.started += 1

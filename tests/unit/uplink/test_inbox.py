@@ -3,6 +3,8 @@
 import asyncio
 import threading
 
+import pytest
+
 from edgecore.uplink import inbox as room
 from edgecore.uplink.inbox import Inbox
 
@@ -37,15 +39,33 @@ async def test_a_burst_wakes_the_loop_once(monkeypatch):
     assert len(wakes) == 1
 
 
-async def test_it_says_when_too_much_waits(monkeypatch):
-    monkeypatch.setattr(room, "MAX_WAITING", 2)
+@pytest.mark.parametrize(("qos", "bound"), [(0, "MAX_WAITING"), (1, "MAX_WAITING_QOS_1")])
+async def test_it_says_when_too_much_waits(monkeypatch, qos, bound):
+    monkeypatch.setattr(room, bound, 2)
     inbox, done = Inbox(asyncio.get_running_loop()), asyncio.Event()
-    assert not inbox.full
-    inbox.post(lambda: None)
+    assert inbox.offer(lambda: None, 1, qos)
     inbox.post(done.set)
-    assert inbox.full
+    assert not inbox.offer(done.clear, 1, qos)
     await done.wait()
-    assert not inbox.full
+    assert inbox.offer(lambda: None, 1, qos)
+
+
+@pytest.mark.parametrize(("qos", "bound"), [(0, "MAX_WAITING_BYTES"), (1, "MAX_WAITING_BYTES_QOS_1")])
+async def test_it_says_when_too_many_bytes_wait(monkeypatch, qos, bound):
+    monkeypatch.setattr(room, bound, 100)
+    inbox, done = Inbox(asyncio.get_running_loop()), asyncio.Event()
+    assert inbox.offer(lambda: None, 99, qos)
+    assert inbox.offer(done.set, 50, qos)  # one more, however large, than what is within the bound
+    assert not inbox.offer(lambda: None, 0, qos)
+    await done.wait()
+    assert inbox.offer(lambda: None, 0, qos)
+
+
+async def test_a_flood_at_qos_0_keeps_no_qos_1_out():
+    inbox = Inbox(asyncio.get_running_loop())
+    while inbox.offer(lambda: None, 1000, 0):
+        pass
+    assert inbox.offer(lambda: None, 1000, 1)
 
 
 async def test_a_failing_call_is_reported_and_holds_nothing_up():
@@ -65,4 +85,4 @@ def test_a_closed_loop_is_no_error():
     loop.close()
     inbox = Inbox(loop)
     inbox.post(lambda: None)
-    assert not inbox.full
+    assert not inbox._calls
