@@ -144,7 +144,7 @@ class Dialogue:
         self.phase = Phase.SUBSCRIBING
         self._known, self._stale, self._missed = False, True, 0
         self._refused = self._failures = 0
-        self._ailing = False
+        self._ailing = self._ailing and bool(self._storing)
         self._actions.append(Subscribe())
 
     def _link_down(self, _: LinkDown, local: Local) -> None:  # noqa: ARG002
@@ -180,12 +180,13 @@ class Dialogue:
 
     def _stored_one(self, event: Stored, local: Local) -> None:  # noqa: ARG002
         mark = self._storing.pop(event.number)
-        if not event.problem:
+        if event.problem:
+            self.problem = event.problem
+            self._known, self._stale, self._unsure, self._ailing = False, True, True, True
+        else:
             self.stored = mark
-            return
-        self.problem = event.problem
-        self.mark = self.stored
-        self._known, self._stale, self._unsure, self._ailing = False, True, True, True
+        if self._ailing:  # what is on disk counts: also of a store that came after the one that failed
+            self.mark = self.stored
 
     def _noted(self, event: Stored, local: Local) -> None:
         self._stored_one(event, local)

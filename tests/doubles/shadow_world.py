@@ -148,6 +148,8 @@ class Core:
             self.soon.append(self._subscribe)
         elif isinstance(action, Request):
             self.log.append(action.verb)
+            if action.verb != "get":
+                self.carries[action.body["clientToken"]] = self.dialogue.mark.pending.local_version
             self.awaited = action.number
             self.outbox.append((action.verb, json.dumps(action.body).encode()))
         else:

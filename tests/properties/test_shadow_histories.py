@@ -154,12 +154,9 @@ class World:
 
     def do_send(self, core, number):
         for _ in range(min(number, len(core.outbox))):
-            pending = core.dialogue.mark.pending
             verb, body, changed = core.send()
-            token = body["clientToken"]
-            if pending is not None and pending.token == token:
-                core.carries[token] = pending.local_version
             if changed and verb == "update" and body["state"]:
+                token = body["clientToken"]
                 self.landings[core.name].append((core.carries[token], token))
 
     def do_take(self, core, number):

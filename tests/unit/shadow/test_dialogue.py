@@ -346,6 +346,24 @@ def test_what_the_cloud_says_and_the_disk_refuses_is_got_again(cloud, core):
     assert core.state == {D: {"a": 2}}
 
 
+def test_what_was_stored_after_something_that_was_not_counts(cloud, core):
+    core.go_up()
+    core.edit("update", b'{"state":{"desired":{"a":1}}}')
+    core.database.fail = "the disk is full"
+    core.send()
+    core.database.hand_over()
+    core.database.sync()
+    core.take()  # the cloud has none: noted beside an edit that fails
+    core.database.finish()
+    there(cloud, desired={"a": 2})
+    core.take()
+    core.database.fail = None
+    core.write("all")
+    there(cloud, desired={"a": None})
+    quiet(core)
+    assert core.state == cloud.state == {}
+
+
 def test_a_refusal_stands_until_something_changes(cloud, core):
     in_step_with(core, cloud, reported={"a": 1})
     cloud.faults = ["413"]
