@@ -20,6 +20,7 @@ test-long: $(VENV)/.installed    ## proofs of durability in their long form; goe
 	$(BIN)/python -m tests.crash month $(ARGS)
 	EDGECORE_HISTORIES=20000 $(BIN)/python -m pytest -n 0 --timeout 7200 tests/properties/test_kept_sessions.py
 	EDGECORE_HISTORIES=20000 $(BIN)/python -m pytest -n 0 --timeout 14400 tests/properties/test_uplink_outbox.py
+	EDGECORE_HISTORIES=100000 $(BIN)/python -m pytest -n 0 --timeout 14400 tests/properties/test_shadow_histories.py
 
 check: $(VENV)/.installed        ## lint, format, types
 	$(BIN)/ruff check .

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+# Greengrass's words for which side's changes go to the other.
+Direction = Literal["betweenDeviceAndCloud", "deviceToCloud", "cloudToDevice"]
+DIRECTIONS: Final[tuple[Direction, ...]] = ("betweenDeviceAndCloud", "deviceToCloud", "cloudToDevice")
+
 Point = tuple[float, float]
 
 # Of 0 to 9, as JMS and AMQP 0-9-1 have it: the middle, so that a row can also be worth less than the others.
@@ -18,14 +22,33 @@ PRIORITIES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class ShadowSpec:
-    """Which of a device's shadows are synchronised with the cloud.
+class SyncRule:
+    """How one shadow is synchronised. `every`: seconds between two synchronisations; 0: at once."""
 
-    `sync` speaks of all of them: the classic one and those in `named`.
+    direction: Direction = "betweenDeviceAndCloud"
+    every: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowSpec:
+    """Which of a device's shadows are synchronised with the cloud, and how.
+
+    `sync` speaks of all of them: the classic one, if `classic`, and those in `named`. `rule`: of those that
+    have none of their own in `rules` (by the shadow's name).
     """
 
     sync: bool = False
     named: tuple[str, ...] = ()
+    classic: bool = True
+    rule: SyncRule = SyncRule()
+    rules: dict[str, SyncRule] = field(default_factory=dict)
+
+    def synced(self) -> dict[str, SyncRule]:
+        """The names of the shadows that are synchronised ("" is the classic one), each with its rule."""
+        if not self.sync:
+            return {}
+        names = ("", *self.named) if self.classic else self.named
+        return {name: self.rules.get(name, self.rule) for name in names}
 
 
 @dataclass(frozen=True, slots=True)

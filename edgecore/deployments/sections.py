@@ -7,11 +7,19 @@ were noted. Reads no file itself: whether a path is there it asks of the group's
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from edgecore.base.errors import TopicError
-from edgecore.base.group import CameraSpec, DeviceSpec, FunctionSpec, Point, ShadowSpec
+from edgecore.base.group import (
+    DIRECTIONS,
+    CameraSpec,
+    DeviceSpec,
+    FunctionSpec,
+    Point,
+    ShadowSpec,
+    SyncRule,
+)
 from edgecore.base.identity import is_name
 from edgecore.base.topic import check_topic
 from edgecore.deployments.files import GroupFolder
@@ -20,6 +28,8 @@ from edgecore.deployments.reading import Faults, Table, as_fraction, did_you_mea
 _NAME_FORM: Final = "a name of 1 to 128 of the characters a-z A-Z 0-9 : _ -"
 # AWS IoT: shadow names are 1-64 of these (facts of the API's shadowName pattern).
 _SHADOW_NAME: Final = re.compile(r"[$a-zA-Z0-9:_-]{1,64}")
+# A shadow that is synchronised as soon as it changes; other shadows of its thing may wait.
+_AT_ONCE: Final = "0s"
 # POSIX, Base Definitions 8.1, with the lower case letters that shells also take.
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What a camera publishes under its topic, as far as it can be given a QoS.
@@ -50,14 +60,51 @@ def _read_shadow(table: Table | None) -> ShadowSpec:
     if table is None:
         return ShadowSpec()
     sync = table.flag("sync", default=False)
-    named = table.texts("named") if table.raw("named") != [] else ()
-    for shadow in named:
-        if not _SHADOW_NAME.fullmatch(shadow):
-            table.faults.add(table.at("named"), show(shadow), "names of 1 to 64 of a-z A-Z 0-9 : _ - $")
-    if named and not sync:
+    classic = table.flag("classic", default=True)
+    rule = _read_rule(table, SyncRule())
+    named, rules = _read_named(table, rule)
+    if not sync and not table.has("sync") and table.names():
+        table.faults.add(table.path, "how to synchronise, and no `sync`", "sync = true beside it, or false")
+    elif named and not sync:
         table.faults.add(table.path, "named shadows, and no sync = true", "sync = true beside `named`")
     table.finish()
-    return ShadowSpec(sync, named)
+    return ShadowSpec(sync, named, classic, rule, rules)
+
+
+def _read_named(table: Table, rule: SyncRule) -> tuple[tuple[str, ...], dict[str, SyncRule]]:
+    """A list of names, or a table of names each with what differs from the thing's own `rule`."""
+    found = table.raw("named")
+    if found == []:
+        return (), {}
+    if not isinstance(found, dict):
+        return tuple(_check_shadow_names(table, table.texts("named"))), {}
+    rules = {}
+    for name, inner in table.each_table("named"):
+        if inner.flag("sync", default=True):
+            rules[name] = _read_rule(inner, rule)
+        else:
+            _read_rule(inner, rule)
+        inner.finish()
+    names = tuple(_check_shadow_names(table, rules))
+    return names, {name: each for name, each in rules.items() if each != rule}
+
+
+def _check_shadow_names(table: Table, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        if not _SHADOW_NAME.fullmatch(name):
+            table.faults.add(table.at("named"), show(name), "names of 1 to 64 of a-z A-Z 0-9 : _ - $")
+        yield name
+
+
+def _read_rule(table: Table, default: SyncRule) -> SyncRule:
+    found = table.text("direction", default.direction)
+    direction = next((each for each in DIRECTIONS if each == found), None)
+    if direction is None:
+        near = did_you_mean(suggest(found, DIRECTIONS))
+        table.faults.add(table.at("direction"), show(found), f"one of {', '.join(DIRECTIONS)}", near)
+    at_once = table.raw("every") == _AT_ONCE
+    every = 0.0 if at_once else table.duration("every", default.every)
+    return SyncRule(direction or default.direction, every)
 
 
 def read_camera(name: str, table: Table, folder: GroupFolder) -> CameraSpec:

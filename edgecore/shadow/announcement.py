@@ -29,7 +29,7 @@ class Announcement(msgspec.Struct):
     clientToken: str = ""  # noqa: N815  AWS's own key
 
 
-def read(payload: bytes) -> Announcement:
+def read(payload: bytes, max_depth: int = MAX_DEPTH) -> Announcement:
     """The announcement. Raises ValueError, saying why, for what is none."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"it has {len(payload)} bytes, more than {MAX_PAYLOAD}")
@@ -39,7 +39,7 @@ def read(payload: bytes) -> Announcement:
         raise ValueError("it nests too deeply") from None
     if not (0 <= said.version <= MAX_NUMBER and 0 <= said.code <= MAX_NUMBER):
         raise ValueError("its version or code is no number that a shadow can have")
-    if any(deeper_than((said.state or {}).get(name), MAX_DEPTH) for name in SECTIONS):
-        raise ValueError(f"its state has more than {MAX_DEPTH} levels")
+    if any(deeper_than((said.state or {}).get(name), max_depth) for name in SECTIONS):
+        raise ValueError(f"its state has more than {max_depth} levels")
     said.message = said.message[:MAX_SHOWN]
     return said

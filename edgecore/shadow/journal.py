@@ -21,7 +21,7 @@ import msgspec
 from edgecore.base.commit import Commit
 from edgecore.base.errors import StoreError
 from edgecore.shadow.document import Document, JsonObject
-from edgecore.shadow.replica import Mark
+from edgecore.shadow.replica import Mark, Push
 from edgecore.shadow.requests import Reply
 from edgecore.shadow.topics import ShadowId
 from edgecore.store import Connection, Database
@@ -42,6 +42,8 @@ SCHEMA: Final = (
     CREATE TABLE shadow_notices (id INTEGER PRIMARY KEY, thing TEXT NOT NULL, name TEXT NOT NULL,
       replies BLOB NOT NULL);
     """,
+    # What was sent to the cloud with an outcome that is not known: see replica.Push. NULL: nothing.
+    "ALTER TABLE shadow_marks ADD COLUMN pending BLOB;",
 )
 VERSION: Final = "SELECT version FROM shadow_documents WHERE thing = ? AND name = ?"
 DOCUMENT: Final = """
@@ -50,10 +52,10 @@ ON CONFLICT (thing, name) DO UPDATE SET version = excluded.version, deleted = ex
   content = excluded.content
 """
 MARK: Final = """
-INSERT INTO shadow_marks (thing, name, base, cloud_version, local_version, synced_at)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO shadow_marks (thing, name, base, cloud_version, local_version, synced_at, pending)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (thing, name) DO UPDATE SET base = excluded.base, cloud_version = excluded.cloud_version,
-  local_version = excluded.local_version, synced_at = excluded.synced_at
+  local_version = excluded.local_version, synced_at = excluded.synced_at, pending = excluded.pending
 """
 NOTICE: Final = "INSERT INTO shadow_notices (id, thing, name, replies) VALUES (?, ?, ?, ?)"
 SENT: Final = "DELETE FROM shadow_notices WHERE id = ?"
@@ -111,7 +113,10 @@ class Journal:
     async def load(self) -> Contents:
         """Make the tables and read them. Raises StoreError."""
         await self._database.migrate(ROOM, SCHEMA)
-        contents = await self._database.read(_load)
+        return self.take_over(await self._database.read(read_contents))
+
+    def take_over(self, contents: Contents) -> Contents:
+        """Go on from what an earlier run left."""
         self._next_notice = max([0, *(notice.id for notice in contents.notices), *contents.unreadable]) + 1
         self._sent.update(contents.unreadable)
         return contents
@@ -158,7 +163,9 @@ def _statements(change: Change, notice: int) -> list[Statement]:
     if change.mark is not None:
         mark = change.mark
         base = msgspec.json.encode(mark.base)
-        statements.append((MARK, (*key, base, mark.cloud_version, mark.local_version, mark.synced_at)))
+        pending = None if mark.pending is None else msgspec.json.encode(mark.pending)
+        row = (*key, base, mark.cloud_version, mark.local_version, mark.synced_at, pending)
+        statements.append((MARK, row))
     if notice:
         replies = msgspec.msgpack.encode([(reply.suffix, reply.payload) for reply in change.replies])
         statements.append((NOTICE, (notice, *key, replies)))
@@ -182,7 +189,8 @@ def _delete(sent: frozenset[int], connection: Connection) -> None:
     connection.executemany(SENT, [(notice,) for notice in sent])
 
 
-def _load(connection: Connection) -> Contents:
+def read_contents(connection: Connection) -> Contents:
+    """All that the tables hold."""
     contents = Contents({}, {}, [])
     altered: set[ShadowId] = set()
     for thing, name, version, deleted, content in connection.execute(
@@ -197,12 +205,14 @@ def _load(connection: Connection) -> Contents:
             altered.add(shadow)
         else:
             contents.documents[shadow] = Document(state, metadata, version, bool(deleted))
-    for thing, name, base, *numbers in connection.execute(
-        "SELECT thing, name, base, cloud_version, local_version, synced_at FROM shadow_marks"
+    for thing, name, base, cloud_version, local_version, synced_at, pending in connection.execute(
+        "SELECT thing, name, base, cloud_version, local_version, synced_at, pending FROM shadow_marks"
     ):
         shadow = ShadowId(thing, name)
         try:
-            mark = Mark(msgspec.json.decode(base, type=JsonObject | None), *numbers)
+            push = None if pending is None else msgspec.json.decode(pending, type=Push)
+            state = msgspec.json.decode(base, type=JsonObject | None)
+            mark = Mark(state, cloud_version, local_version, synced_at, push)
         except UNREADABLE as error:
             log.warning("shadow %s will be synchronised as if for the first time: %s", shadow, error)
         else:

@@ -7,7 +7,10 @@ tests/properties/test_shadow_reconcile.py:
     reconcile(b, x, x) = x        reconcile(b, b, t) = t        reconcile(b, o, b) = o
     merge(a, difference(a, b)) = b        difference(a, a) = {}
 
-so that once each side has taken the result, another round changes nothing.
+so that once each side has taken the result, another round changes nothing. One way, the leading side is
+laid over the other: what only the other has stays, what the leader has removed since goes.
+
+    overlay(b, l, overlay(b, l, f)) = overlay(b, l, f)        difference(overlay(b, l, f), l) removes only
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from edgecore.shadow.document import SECTIONS, JsonObject, same, without_empty
+from edgecore.shadow.document import SECTIONS, JsonObject, merge, same, without_empty
 
 State = JsonObject | None
 Winner = Literal["ours", "theirs"]
@@ -55,6 +58,54 @@ def _with_one_missing(base: State, ours: State, theirs: State) -> Merged:
     return Merged(survivor, conflicts=1)
 
 
+def overlay(base: State, leader: State, follower: State) -> State:
+    """The follower's state after the leader's was laid over it. `base`: the leader's, when last in step.
+
+    The leader's deletion deletes whatever the follower has; a leader that never existed changes nothing.
+    """
+    if leader is None:
+        return follower if base is None else None
+    return without_empty(merge(merge(follower, _removed(base or {}, leader)), leader))
+
+
+def _removed(base: JsonObject, leader: JsonObject) -> JsonObject:
+    """The patch that removes what the leader had and has no more."""
+    patch: JsonObject = {}
+    for key, value in base.items():
+        if key not in leader:
+            patch[key] = None
+        elif isinstance(value, dict) and isinstance(leader[key], dict):
+            inner = _removed(value, leader[key])
+            if inner:
+                patch[key] = inner
+    return patch
+
+
+def blend(base: State, landed: JsonObject, theirs: JsonObject) -> JsonObject:
+    """The ancestor of `theirs`, when it is not known whether it is `base` or, after our update, `landed`.
+
+    Where they have what our update would have brought, it is taken to be ours and not a change of theirs.
+    """
+    return _blend_objects(base or {}, landed, theirs)
+
+
+def _blend_objects(base: JsonObject, landed: JsonObject, theirs: JsonObject) -> JsonObject:
+    blended: JsonObject = {}
+    for key in [*base, *(key for key in landed if key not in base)]:
+        value = _blend(base.get(key, MISSING), landed.get(key, MISSING), theirs.get(key, MISSING))
+        if value is not MISSING:
+            blended[key] = value
+    return blended
+
+
+def _blend(base: Any, landed: Any, theirs: Any) -> Any:  # noqa: ANN401  any JSON
+    if _equal(landed, theirs):
+        return landed
+    if isinstance(landed, dict) and isinstance(theirs, dict):
+        return _blend_objects(base if isinstance(base, dict) else {}, landed, theirs)
+    return base
+
+
 class _Tally:
     """Counts what had two winners."""
 
@@ -65,12 +116,12 @@ class _Tally:
 
 
 def _merge(base: Any, ours: Any, theirs: Any, winner: Winner, tally: _Tally) -> Any:  # noqa: ANN401  any JSON
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        return _merge_objects(base if isinstance(base, dict) else {}, ours, theirs, winner, tally)
-    if _equal(ours, theirs) or _equal(base, theirs):
+    if _equal(base, theirs) or _equal(ours, theirs):
         return ours
     if _equal(base, ours):
         return theirs
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return _merge_objects(base if isinstance(base, dict) else {}, ours, theirs, winner, tally)
     tally.conflicts += 1
     return ours if winner == "ours" else theirs
 
@@ -80,18 +131,26 @@ def _merge_objects(
 ) -> JsonObject:
     merged: JsonObject = {}
     for key in [*theirs, *(key for key in ours if key not in theirs)]:
-        value = _merge(
-            base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING), winner, tally
-        )
+        old, one, other = base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING)
+        kind = type(one)
+        # Most leaves are texts and whole numbers, which need no care to be compared.
+        if type(other) is kind is type(old) and (kind is int or kind is str):
+            if other in (old, one):
+                value = one
+            elif old == one:
+                value = other
+            else:
+                tally.conflicts += 1
+                value = one if winner == "ours" else other
+        else:
+            value = _merge(old, one, other, winner, tally)
         if value is not MISSING:
             merged[key] = value
     return merged
 
 
 def _equal(one: object, other: object) -> bool:
-    if one is MISSING or other is MISSING:
-        return one is other
-    return same(one, other)
+    return one is other or (one is not MISSING and other is not MISSING and same(one, other))
 
 
 def difference(old: JsonObject, new: JsonObject) -> JsonObject:
@@ -99,10 +158,8 @@ def difference(old: JsonObject, new: JsonObject) -> JsonObject:
     patch: JsonObject = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key, MISSING)
-        if isinstance(before, dict) and isinstance(value, dict):
-            inner = difference(before, value)
-            if inner:
-                patch[key] = inner
-        elif not _equal(before, value):
-            patch[key] = value
+        if _equal(before, value):
+            continue
+        both = isinstance(before, dict) and isinstance(value, dict)
+        patch[key] = difference(before, value) if both else value
     return patch

@@ -11,7 +11,6 @@ from typing import Any, Final
 import msgspec
 
 from edgecore.shadow.document import (
-    MAX_DEPTH,
     SECTIONS,
     Document,
     JsonObject,
@@ -87,8 +86,8 @@ def rejected(verb: Verb, reason: tuple[int, str], token: str | None) -> Reply:
 # Understanding
 
 
-def understand(verb: Verb, payload: bytes) -> Request:
-    """Read and check a request. Raises Rejection."""
+def understand(verb: Verb, payload: bytes, max_depth: int) -> Request:
+    """Read and check a request. `max_depth`: levels of objects in a section. Raises Rejection."""
     if len(payload) > MAX_PAYLOAD:
         raise Rejection(413, "The payload exceeds the maximum size allowed")
     if not payload and verb != "update":
@@ -98,7 +97,7 @@ def understand(verb: Verb, payload: bytes) -> Request:
     if verb != "update":
         return Request(verb, token)
     try:
-        return Request(verb, token, _version(body), _state(body))
+        return Request(verb, token, _version(body), _state(body, max_depth))
     except Rejection as refusal:
         refusal.token = token
         raise
@@ -137,7 +136,7 @@ def _version(body: JsonObject) -> int | None:
     return version
 
 
-def _state(body: JsonObject) -> JsonObject | None:
+def _state(body: JsonObject, max_depth: int) -> JsonObject | None:
     if "state" not in body:
         raise Rejection(400, "Missing required node: state")
     state = body["state"]
@@ -150,7 +149,7 @@ def _state(body: JsonObject) -> JsonObject | None:
             raise Rejection(400, "State contains an invalid node")
         if section is not None and not isinstance(section, dict):
             raise Rejection(400, f"{name.capitalize()} node must be an object")
-        if deeper_than(section, MAX_DEPTH):
+        if deeper_than(section, max_depth):
             raise _too_deep()
     if null_in_array(state):
         raise Rejection(400, "State contains an invalid node")

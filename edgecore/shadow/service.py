@@ -10,7 +10,7 @@ from typing import Final
 
 from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit
-from edgecore.base.group import ShadowSpec
+from edgecore.base.group import ShadowSpec, SyncRule
 from edgecore.base.identity import SHADOW, Principal
 from edgecore.base.interfaces import Bus, CloudLink, ShadowSummary
 from edgecore.base.message import AT_LEAST_ONCE, Message
@@ -47,10 +47,8 @@ class ShadowService:
         self._clock = clock
         self._journal = Journal(db)
         self._shadows = Shadows(settings, self._journal, self._publish, self._changed, clock)
-        self._synced = synced_ids(specs)
-        self._sync = ShadowSync(
-            settings, self._synced, self._shadows, self._journal, link, clock, rand, token
-        )
+        self._synced = synced_rules(specs)
+        self._sync = ShadowSync(settings, self._synced, self._shadows, link, clock, rand, token)
         self._ignored = 0
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -120,6 +118,8 @@ class ShadowService:
             self._shadows.send_again(notices)
 
 
-def synced_ids(specs: Mapping[str, ShadowSpec]) -> list[ShadowId]:
-    """The shadows that the group wants synchronised: of each thing the classic one and the named ones."""
-    return [ShadowId(thing, name) for thing, spec in specs.items() if spec.sync for name in ("", *spec.named)]
+def synced_rules(specs: Mapping[str, ShadowSpec]) -> dict[ShadowId, SyncRule]:
+    """The shadows that the group wants synchronised, each with its rule."""
+    return {
+        ShadowId(thing, name): rule for thing, spec in specs.items() for name, rule in spec.synced().items()
+    }

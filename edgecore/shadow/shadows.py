@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
 from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
@@ -32,9 +31,6 @@ from edgecore.shadow.requests import (
 )
 from edgecore.shadow.settings import ShadowSettings
 from edgecore.shadow.topics import ShadowId, Verb
-
-# Replies of one shadow that wait for the disk. AWS allows 10 requests in flight per thing.
-MAX_WAITING: Final = 1000
 
 Publish = Callable[[str, bytes], Sequence[Commit]]
 
@@ -65,7 +61,11 @@ class _Lane:
 
 
 class Shadows:
-    """All shadows of this core. `changed` is called after each change of a document became durable."""
+    """All shadows of this core.
+
+    `changed` is called after each change of a document became durable. `soon` runs something after the turn
+    that is under way; by default the loop's call_soon.
+    """
 
     def __init__(
         self,
@@ -74,12 +74,14 @@ class Shadows:
         publish: Publish,
         changed: Callable[[ShadowId], None],
         clock: Clock,
+        soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self._settings = settings
         self._journal = journal
         self._publish = publish
         self._changed = changed
         self._clock = clock
+        self._soon = soon or asyncio.get_running_loop().call_soon
         self._lanes: dict[ShadowId, _Lane] = {}
 
     def fill(self, contents: Contents) -> None:
@@ -107,10 +109,11 @@ class Shadows:
         Raises RefusedError when too much waits for the disk.
         """
         lane = self._lane(shadow)
-        if len(lane.waiting) >= MAX_WAITING:
-            raise RefusedError(f"shadow {shadow}: {MAX_WAITING} requests wait for the disk")
+        most = self._settings.max_waiting
+        if len(lane.waiting) >= most:
+            raise RefusedError(f"shadow {shadow}: {most} requests wait for the disk")
         try:
-            request = understand(verb, payload)
+            request = understand(verb, payload, self._settings.max_depth)
         except Rejection as refusal:
             reply = rejected(verb, (refusal.code, refusal.text), refusal.token)
             self._answer(lane, _Pending(Request(verb), ready=True, replies=(reply,)))
@@ -200,7 +203,7 @@ class Shadows:
         self._lanes[lane.shadow] = lane
 
     def _pump_soon(self, lane: _Lane) -> None:
-        asyncio.get_running_loop().call_soon(self._pump, lane)
+        self._soon(partial(self._pump, lane))
 
     def _pump(self, lane: _Lane) -> None:
         """Send what is ready, in order. A get sees exactly the changes before it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("broker", "outbox")
+BENCHMARKS = ("broker", "outbox", "shadows")
 
 
 def main(argv: list[str]) -> int:

@@ -65,13 +65,23 @@ class TurnDatabase:
         self.connection.execute("BEGIN")
         for work, _, frees in works:
             failed = self.fail is not None and not frees
-            outcomes.append(StoreError(self.fail) if failed else None)
-            if not failed:
-                work(self.connection)
+            outcomes.append(StoreError(self.fail) if failed else self._attempt(work))
         self.connection.execute("COMMIT")
         self.commits += 1
         broken = StoreError(self.unreadable) if self.unreadable is not None else None
         self._outcomes = outcomes, [broken or work(self.connection) for work, _ in reads]
+
+    def _attempt(self, work):
+        """Run a work; when it refuses to be stored, it leaves nothing behind, and the others go on."""
+        self.connection.execute("SAVEPOINT work")
+        try:
+            work(self.connection)
+        except StoreError as error:
+            self.connection.execute("ROLLBACK TO work")
+            return error
+        finally:
+            self.connection.execute("RELEASE work")
+        return None
 
     def finish(self):
         """Tell those who wait."""

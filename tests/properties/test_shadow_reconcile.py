@@ -1,11 +1,10 @@
-"""Laws of reconciliation, and convergence of a core with an ideal cloud under any interleaving."""
+"""Laws of the three-way merge and of laying one side over the other. Whole histories: test_shadow_histories.py."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecore.shadow.document import NOTHING, merge, same, without_empty
-from edgecore.shadow.reconcile import difference, reconcile
-from edgecore.shadow.replica import NEVER, Seen, adopt, judge, next_push, patched, state_of
+from edgecore.shadow.document import merge, same, without_empty
+from edgecore.shadow.reconcile import blend, difference, overlay, reconcile
 
 keys = st.sampled_from(["a", "b", "c"])
 scalars = st.one_of(st.booleans(), st.integers(0, 2), st.just(1.0), st.lists(st.integers(0, 1), max_size=1))
@@ -73,139 +72,21 @@ def test_nothing_is_made_up(base, ours, theirs):
             assert any(key in (side or {}).get(section, {}) for side in (ours, theirs))
 
 
-class IdealCloud:
-    """A shadow in the cloud, and the announcements that it makes."""
-
-    def __init__(self):
-        self.document = NOTHING
-        self.told = []
-
-    def change(self, patch):
-        self.document = self.document.updated(patch, 0)
-        self.told.append(("update", self.document.version, patch))
-
-    def delete(self):
-        if not self.document.deleted:
-            self.told.append(("delete", self.document.version, None))
-            self.document = self.document.removed()
+@given(states, states, states)
+def test_laying_over_again_changes_nothing(base, leader, follower):
+    laid = overlay(base, leader, follower)
+    assert equal(overlay(base, leader, laid), laid)
+    if leader is not None:
+        assert same(merge(laid, leader), laid)
 
 
-class Core:
-    """The rules of sync.py without its tasks: every message is a step that may come at any time, or never."""
-
-    def __init__(self, cloud):
-        self.cloud = cloud
-        self.document = NOTHING
-        self.mark = NEVER
-        self.stale = True
-
-    def take(self, theirs, version):
-        adoption = adopt(self.mark, self.document, theirs, version, 0)
-        self.document = adoption.document or self.document
-        self.mark = adoption.mark
-
-    def get(self):
-        theirs = self.cloud.document
-        self.take(state_of(theirs), 0 if theirs.deleted else theirs.version)
-        self.stale = False
-
-    def hear(self):
-        kind, version, patch = self.cloud.told.pop(0)
-        if kind == "delete":
-            if self.mark.base is not None and version == self.mark.cloud_version:
-                self.take(None, version + 1)
-            self.stale |= self.mark.base is not None and version > self.mark.cloud_version
-            return
-        seen = judge(self.mark, version)
-        self.stale |= seen is Seen.GAP
-        if seen is Seen.NEXT:
-            self.take(patched(self.mark.base, patch), version)
-
-    def push(self):
-        """One request; gives whether there was one."""
-        if self.stale:
-            self.get()
-            return True
-        push = next_push(self.mark, self.document)
-        if push is None:
-            return False
-        if push.verb == "delete":
-            self.cloud.delete()
-        elif push.body.get("version", self.cloud.document.version) != self.cloud.document.version:
-            self.stale = True
-        else:
-            self.cloud.change(push.body["state"])
-        return True
+@given(present, states)
+def test_what_only_the_follower_has_stays(leader, follower):
+    laid = overlay(leader, leader, follower)
+    assert {key for key, value in difference(laid, follower or {}).items() if value is None} <= set(leader)
 
 
-patch_values = st.none() | values
-patches = st.none() | st.dictionaries(
-    st.sampled_from(["desired", "reported"]),
-    st.none() | st.dictionaries(keys, patch_values, max_size=2),
-    max_size=2,
-)
-events = st.one_of(
-    st.tuples(st.sampled_from(["here", "there"]), patches),
-    st.tuples(
-        st.sampled_from(["delete here", "delete there", "get", "hear", "lose", "push", "reconnect"]),
-        st.none(),
-    ),
-)
-
-
-def play(core, cloud, kind, patch):
-    match kind:
-        case "here":
-            core.document = core.document.updated(patch, 0)
-        case "there":
-            cloud.change(patch)
-        case "delete here" if not core.document.deleted:
-            core.document = core.document.removed()
-        case "delete there":
-            cloud.delete()
-        case "get":
-            core.get()
-        case "hear" if cloud.told:
-            core.hear()
-        case "lose" if cloud.told:
-            cloud.told.pop(0)
-            core.stale = True  # a link that loses messages is a link that went down
-        case "push":
-            core.push()
-        case "reconnect":
-            cloud.told.clear()
-            core.stale = True
-
-
-@given(st.lists(events, max_size=25))
-def test_it_converges_after_any_interleaving_and_then_rests(story):
-    cloud = IdealCloud()
-    core = Core(cloud)
-    for kind, patch in story:
-        play(core, cloud, kind, patch)
-    rounds = 0
-    core.stale = True
-    while core.push() or cloud.told:
-        while cloud.told:
-            core.hear()
-        rounds += 1
-        assert rounds < 8, "the two sides play ping-pong"
-    assert equal(state_of(core.document), state_of(cloud.document))
-    assert equal(core.mark.base, state_of(cloud.document))
-
-
-@given(st.lists(st.tuples(st.sampled_from(["here", "there"]), keys, scalars), max_size=10))
-def test_offline_edits_of_different_keys_all_survive(edits):
-    cloud = IdealCloud()
-    core = Core(cloud)
-    wanted = {}
-    for side, key, value in edits:
-        name = f"{side} {key}"
-        wanted[name] = value
-        play(core, cloud, side, {"desired": {name: value}})
-    core.stale = True
-    while core.push():
-        while cloud.told:
-            core.hear()
-    assert same(state_of(core.document) or {}, {"desired": wanted} if wanted else {})
-    assert same(state_of(cloud.document) or {}, {"desired": wanted} if wanted else {})
+@given(states, present, present)
+def test_a_blend_is_of_what_was_and_what_we_sent(base, landed, theirs):
+    assert same(blend(base, landed, landed), landed)
+    assert difference(blend(base, base or {}, theirs), base or {}) == {}

@@ -4,8 +4,10 @@ import contextlib
 
 import pytest
 
-from tests.benchmarks.brokers import EDGECORE, raise_open_files
+from tests.benchmarks import shadows
+from tests.benchmarks.brokers import EDGECORE, raise_open_files, running
 from tests.benchmarks.cases import TABLES, cases
+from tests.benchmarks.site import make_site
 from tests.benchmarks.stage import Scale, Stage
 
 # 40 devices: the publishers of 20→1 have numbers from 20 on.
@@ -20,3 +22,10 @@ def test_a_case_of_each_table_gives_its_values(tmp_path, table):
         figures = FIRST[table.name].run(Stage(tmp_path, stack), EDGECORE)
     assert figures.faults == []
     assert {column.key for column in table.columns} <= set(figures.values)
+
+
+def test_the_shadow_benchmark_gives_its_lines(tmp_path):
+    with running(EDGECORE, make_site(tmp_path / "site", 2), "default") as broker:
+        lines = [*shadows.merges(), *shadows.measured(broker, 2, 3, 0.3)]
+    assert all(line.value > 0 for line in lines)
+    assert {str(line).count("|") for line in lines} == {4}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgecore.base.group import ShadowSpec
+from edgecore.base.group import ShadowSpec, SyncRule
 from edgecore.deployments.files import GroupFolder
 from edgecore.deployments.reading import Faults, parse
 from edgecore.deployments.sections import read_camera, read_device, read_function
@@ -42,6 +42,43 @@ def test_devices():
     assert (device.thing, device.shadow, faults) == ("x", ShadowSpec(sync=True), "")
 
 
+PERIODIC = SyncRule("deviceToCloud", 300.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "synced"),
+    [
+        ("sync = true", {"": SyncRule()}),
+        ('sync = true, named = ["n"]', {"": SyncRule(), "n": SyncRule()}),
+        ('sync = true, named = "n", classic = false', {"n": SyncRule()}),
+        (
+            'sync = true, direction = "deviceToCloud", every = "5m", named = ["n"]',
+            {"": PERIODIC, "n": PERIODIC},
+        ),
+        (
+            (
+                'sync = true, direction = "deviceToCloud", every = "5m", named.n.direction = "cloudToDevice", '
+                'named.m = {}, named.o.every = "0s"'
+            ),
+            {
+                "": PERIODIC,
+                "n": SyncRule("cloudToDevice", 300.0),
+                "m": PERIODIC,
+                "o": SyncRule("deviceToCloud"),
+            },
+        ),
+        (
+            "sync = true, named = { n = { sync = false }, m = { sync = true } }",
+            {"": SyncRule(), "m": SyncRule()},
+        ),
+        ('sync = false, direction = "deviceToCloud"', {}),
+    ],
+)
+def test_which_shadows_of_a_device_are_synchronised_and_how(text, synced):
+    device, faults = read(read_device, f"shadow = {{ {text} }}")
+    assert (device.shadow.synced(), faults) == (synced, "")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -50,8 +87,22 @@ def test_devices():
         ("shadow = true", "s.x.shadow: found true, expected a table"),
         ('shadow = { sync = "yes" }', "s.x.shadow.sync"),
         ('shadow = { sync = true, named = ["a/b"] }', "s.x.shadow.named"),
-        ('shadow = { named = ["a"] }', "sync = true beside"),
+        ('shadow = { named = ["a"] }', "sync = true beside it"),
         ("shadow = { synced = true }", "Did you mean 'sync'?"),
+        ('shadow = { sync = true, direction = "toCloud" }', "one of betweenDeviceAndCloud, deviceToCloud"),
+        ('shadow = { sync = true, direction = "devicetocloud" }', "Did you mean 'deviceToCloud'?"),
+        ('shadow = { sync = true, every = "soon" }', "s.x.shadow.every: found 'soon'"),
+        (
+            'shadow = { sync = true, named = { n = { directoin = "deviceToCloud" } } }',
+            "Did you mean 'direction'?",
+        ),
+        ('shadow = { sync = true, named = { "a/b" = {} } }', "s.x.shadow.named: found 'a/b'"),
+        (
+            "shadow = { sync = true, named = { n = true } }",
+            "s.x.shadow.named.n: found true, expected a table",
+        ),
+        ('shadow = { direction = "deviceToCloud" }', "sync = true beside it, or false"),
+        ('shadow = { sync = false, named = ["a"] }', "sync = true beside `named`"),
         ('certificate = "x"', "certificate"),
     ],
 )

@@ -135,7 +135,7 @@ class FakeCloud:
     def carry_out(self, shadow, verb, payload):
         document = self.documents.get(shadow, NOTHING)
         try:
-            request = understand(verb, payload)
+            request = understand(verb, payload, 8)
         except Rejection as refusal:
             return [rejected(verb, (refusal.code, refusal.text), refusal.token)]
         outcome = carry_out(shadow, request, document, 1, 8192)
@@ -214,12 +214,10 @@ class House:
 
     async def in_step(self, shadow):
         """Wait until both sides are the same and nothing is under way."""
-        replica = self.service._sync._replicas[shadow]
+        exchange = self.service._sync.exchanges[shadow]
         await self.until(
             lambda: (
-                not replica.stale
-                and replica.reply is None
-                and replica.storing is None
+                exchange.dialogue.is_in_step(exchange.local)
                 and self.service.status()["pending"] == 0
                 and self.local(shadow) == self.cloud.state(shadow)
             )

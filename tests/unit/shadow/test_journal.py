@@ -3,7 +3,7 @@ import pytest
 from edgecore.base.errors import StoreError
 from edgecore.shadow.document import NOTHING, Document
 from edgecore.shadow.journal import MAX_SENT, Change, Journal, Notice
-from edgecore.shadow.replica import Mark
+from edgecore.shadow.replica import Mark, Push
 from edgecore.shadow.requests import Reply
 from edgecore.shadow.topics import ShadowId
 from edgecore.store import durable
@@ -52,6 +52,15 @@ async def test_a_change_on_something_else_than_is_on_disk_fails_whole(db, journa
 async def test_a_mark_alone_needs_no_document(db, journal):
     await durable(journal.write(Change(T, mark=Mark({}, 4)))[1])
     assert (await Journal(db).load()).marks == {T: Mark({}, 4)}
+
+
+@pytest.mark.parametrize(
+    "push", [Push("update", "tok", 7, {"desired": {"a": None}}, 2), Push("delete", "t", 7, None, 1)]
+)
+async def test_what_was_pushed_is_remembered(db, journal, push):
+    mark = Mark({"desired": {"a": 1}}, 7, 1, 99, push)
+    await durable(journal.write(Change(T, mark=mark))[1])
+    assert (await Journal(db).load()).marks == {T: mark}
 
 
 async def test_sent_notices_go_with_the_next_change(db, journal):
@@ -123,6 +132,10 @@ async def test_a_row_that_the_disk_altered_costs_itself_alone(db, journal, conte
 
 async def test_an_altered_mark_is_as_if_never_synchronised(db, journal):
     await durable(journal.write(Change(T, 0, FIRST, Mark({}, 1)))[1])
-    await durable(db.write(lambda c: c.execute("UPDATE shadow_marks SET base = x'ff'")))
-    contents = await Journal(db).load()
-    assert (contents.documents, contents.marks) == ({T: FIRST}, {})
+    for column in ("base", "pending"):
+        await durable(
+            db.write(lambda c, column=column: c.execute(f"UPDATE shadow_marks SET {column} = x'ff'"))
+        )
+        contents = await Journal(db).load()
+        assert (contents.documents, contents.marks) == ({T: FIRST}, {})
+        await durable(db.write(lambda c: c.execute("UPDATE shadow_marks SET base = 'null'")))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecore.shadow.reconcile import Merged, difference, reconcile
+from edgecore.shadow.reconcile import Merged, blend, difference, overlay, reconcile
 
 D = "desired"
 R = "reported"
@@ -44,3 +44,27 @@ def test_difference():
     old = {"a": 1, "b": {"x": 1, "y": 1}, "c": [1], "d": 1}
     new = {"b": {"y": 2}, "c": [1], "d": {"e": 1}, "f": {}}
     assert difference(old, new) == {"a": None, "b": {"x": None, "y": 2}, "d": {"e": 1}, "f": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "leader", "follower", "laid"),
+    [
+        ("the leader never was", None, None, {D: {"a": 1}}, {D: {"a": 1}}),
+        ("the leader went", {D: {"a": 1}}, None, {D: {"a": 2}}, None),
+        ("made from the leader", None, {D: {"a": 1}}, None, {D: {"a": 1}}),
+        ("made again", {D: {"a": 1}}, {D: {"a": 1}}, None, {D: {"a": 1}}),
+        ("the leader's values stand", None, {D: {"a": 1}}, {D: {"a": 2, "b": 2}, R: {"c": 1}}, {D: {"a": 1, "b": 2}, R: {"c": 1}}),
+        ("what it removed goes", {D: {"a": 1, "o": {"x": 1, "y": 1}}}, {D: {"o": {"y": 1}}}, {D: {"a": 2, "o": {"x": 2, "z": 2}}}, {D: {"o": {"y": 1, "z": 2}}}),
+        ("a section that it removed", {D: {"a": 1}}, {}, {D: {"a": 2}, R: {"c": 1}}, {R: {"c": 1}}),
+        ("types", None, {D: {"a": {"x": 1}, "b": 1}}, {D: {"a": 1, "b": {"x": 1}}}, {D: {"a": {"x": 1}, "b": 1}}),
+    ],
+)  # fmt: skip
+def test_overlay(name, base, leader, follower, laid):
+    assert overlay(base, leader, follower) == laid, name
+
+
+def test_blend_takes_for_ours_what_we_would_have_brought():
+    base, landed = {R: {"a": 1, "b": 1, "gone": 1}}, {R: {"a": 2, "b": 2, "new": {"x": 1, "y": 1}}}
+    theirs = {R: {"a": 2, "b": 9, "new": {"x": 1, "y": 9}}, D: {"c": 1}}
+    assert blend(base, landed, theirs) == {R: {"a": 2, "b": 1, "new": {"x": 1}}}
+    assert blend(None, landed, landed) == landed

@@ -11,7 +11,7 @@ from edgecore.shadow.topics import ShadowId
 
 def refusal(verb, payload):
     with pytest.raises(Rejection) as caught:
-        understand(verb, payload)
+        understand(verb, payload, 8)
     return caught.value.code
 
 
@@ -38,12 +38,12 @@ def test_versions_that_are_none(version):
 
 
 def test_a_null_token_or_version_is_none():
-    request = understand("update", b'{"state":{},"clientToken":null,"version":null}')
+    request = understand("update", b'{"state":{},"clientToken":null,"version":null}', 8)
     assert (request.token, request.version) == (None, None)
 
 
 def test_the_limit_is_an_argument():
-    request = understand("update", b'{"state":{"reported":{"a":"xxxxxxxxxx"}}}')
+    request = understand("update", b'{"state":{"reported":{"a":"xxxxxxxxxx"}}}', 8)
     outcome = carry_out(ShadowId("t"), request, NOTHING, 1, 10)
     assert outcome.document is None
     assert json.loads(outcome.replies[0].payload)["code"] == 413

@@ -1,19 +1,25 @@
 import pytest
 
-from edgecore.base.group import ShadowSpec
+from edgecore.base.group import ShadowSpec, SyncRule
 from edgecore.base.identity import SHADOW
-from edgecore.shadow.service import synced_ids
+from edgecore.shadow.service import synced_rules
 from edgecore.shadow.topics import ShadowId
 from edgecore.store import durable
 
 
-def test_which_shadows_are_synchronised():
+def test_which_shadows_are_synchronised_and_how():
+    slow, up = SyncRule(every=60.0), SyncRule("deviceToCloud")
     specs = {
-        "a": ShadowSpec(sync=True, named=("x", "y")),
+        "a": ShadowSpec(sync=True, named=("x", "y"), rule=slow, rules={"y": up}),
         "b": ShadowSpec(named=("z",)),
-        "c": ShadowSpec(sync=True),
+        "c": ShadowSpec(sync=True, named=("z",), classic=False),
     }
-    assert synced_ids(specs) == [ShadowId("a"), ShadowId("a", "x"), ShadowId("a", "y"), ShadowId("c")]
+    assert synced_rules(specs) == {
+        ShadowId("a"): slow,
+        ShadowId("a", "x"): slow,
+        ShadowId("a", "y"): up,
+        ShadowId("c", "z"): SyncRule(),
+    }
 
 
 async def test_it_attaches_and_detaches(house):

@@ -7,7 +7,6 @@ import pytest
 
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.shadow import ShadowSettings
-from edgecore.shadow.shadows import MAX_WAITING
 from edgecore.shadow.topics import ShadowId
 from edgecore.store import Database, StoreSettings, durable
 
@@ -127,13 +126,26 @@ async def test_the_number_of_shadows_is_bounded(db, house_of):
         await durable(house.bus.send(ShadowId("t", "a").topic("update"), reported(2)))
 
 
-async def test_requests_that_wait_for_the_disk_are_bounded(house):
-    house.bus.send(UPDATE, reported(1))
-    for _ in range(MAX_WAITING - 1):
-        house.bus.send(GET, b"")
-    with pytest.raises(RefusedError, match="wait for the disk"):
-        house.bus.send(GET, b"")
-    await house.until(lambda: len(house.bus.heard("get/accepted")) == MAX_WAITING - 1)
+async def test_requests_that_wait_for_the_disk_are_bounded(db, house_of):
+    async with house_of(db, ShadowSettings(max_waiting=5)) as house:
+        house.bus.send(UPDATE, reported(1))
+        for _ in range(4):
+            house.bus.send(GET, b"")
+        with pytest.raises(RefusedError, match="5 requests wait for the disk"):
+            house.bus.send(GET, b"")
+        house.bus.send(ShadowId("u").topic("get"), b"")
+        await house.until(lambda: len(house.bus.heard("get/accepted")) == 4)
+
+
+@pytest.mark.parametrize(("depth", "accepted"), [(1, 1), (2, 2)])
+async def test_the_depth_is_set(db, house_of, depth, accepted):
+    async with house_of(db, ShadowSettings(max_depth=depth)) as house:
+        house.bus.send(UPDATE, {"state": {"desired": {"a": 1}}})
+        house.bus.send(UPDATE, {"state": {"desired": {"a": {"b": 1}}}})
+        await house.until(
+            lambda: len(house.bus.heard("update/accepted") + house.bus.heard("update/rejected")) == 2
+        )
+        assert len(house.bus.heard("update/accepted")) == accepted
 
 
 async def test_notices_are_forgotten_once_their_receivers_have_them(house):

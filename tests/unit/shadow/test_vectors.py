@@ -27,7 +27,7 @@ def payload_of(step):
 
 def answer(shadow, verb, document, payload, now):
     try:
-        request = understand(verb, payload)
+        request = understand(verb, payload, 8)
     except Rejection as refusal:
         return document, (rejected(verb, (refusal.code, refusal.text), refusal.token),)
     outcome = carry_out(shadow, request, document, now, 8192)
