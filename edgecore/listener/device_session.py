@@ -156,9 +156,10 @@ class DeviceSession:
         self._traffic.bytes_received += len(data)
         try:
             if self._ways is not None and mqtt.state is LIVE:
-                if 0 < framer.pending <= MAX_PLAIN_PACKET:
+                unfinished = framer.unfinished
+                if unfinished and len(unfinished) <= MAX_PLAIN_PACKET:
                     data = framer.take_back() + data
-                if not framer.pending and data and data[0] in RUN_BYTES:
+                if not unfinished and data and data[0] in RUN_BYTES:
                     data = self._runs(self._ways, data, now)
             if data:
                 self._packets(data, now)
@@ -174,7 +175,7 @@ class DeviceSession:
         mqtt.last_heard = now
         self._traffic.received += packets
         self._traffic.publishes_received += publishes
-        if mqtt.outbound.queued:
+        if packets > publishes and mqtt.outbound.queued:  # PUBACKs made room
             mqtt.pump(self._clock.now())
         if mqtt.outgoing:
             self._mark()
@@ -446,12 +447,14 @@ class DeviceSession:
     def flush(self) -> None:
         """Send what has gathered in this turn."""
         self._marked = False
-        mqtt = self._mqtt
-        full = mqtt.state is LIVE and bool(mqtt.outbound.queued) and mqtt.pump(self._clock.now())
-        self._outlet.write()
+        mqtt, outlet = self._mqtt, self._outlet
+        queued = mqtt.outbound.queued
+        full = bool(queued) and mqtt.state is LIVE and mqtt.pump(self._clock.now())
+        outlet.write()
         if full and not self._wire.blocked:
             self._mark()  # there is more than fits in one write
-        self._outlet.account()
+        if queued or outlet.holds:
+            outlet.account()
 
     def writable(self) -> None:
         """Go on after the connection was blocked."""

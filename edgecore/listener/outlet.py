@@ -22,9 +22,23 @@ MAX_UNREAD_ANSWERS: Final = 1024
 
 
 class Outlet:
-    """Where a session writes. `session` is told when it takes memory that others need."""
+    """Where a session writes. `session` is told when it takes memory that others need.
 
-    __slots__ = ("_memory", "_most", "_mqtt", "_session", "_stuck", "_traffic", "_unread", "_waits", "_wire")
+    `holds`: whether anything is stuck, or was when `account` was last called.
+    """
+
+    __slots__ = (
+        "_memory",
+        "_most",
+        "_mqtt",
+        "_session",
+        "_stuck",
+        "_traffic",
+        "_unread",
+        "_waits",
+        "_wire",
+        "holds",
+    )
 
     def __init__(self, wire: Wire, mqtt: ServerSession, session: Slow, door: Door) -> None:
         self._wire = wire
@@ -37,14 +51,15 @@ class Outlet:
         self._waits = False  # the session wants nothing to be read
         self._unread = False  # the client does not read its answers
         self._stuck = 0  # bytes that may be in the socket, while it takes no more
+        self.holds = False
 
     def write(self) -> None:
         """Send what has gathered, if the connection takes it."""
         mqtt = self._mqtt
         if not mqtt.outgoing:
             return
-        blocked = self._wire.blocked
-        if blocked:
+        wire = self._wire
+        if wire.blocked:
             self._hold(unread=self._unread or mqtt.answers > MAX_UNREAD_ANSWERS or mqtt.unsent > self._most)
             return
         traffic = self._traffic
@@ -52,14 +67,20 @@ class Outlet:
         traffic.publishes_sent += mqtt.publishes
         traffic.bytes_sent += mqtt.unsent
         data = mqtt.take()
-        self._wire.send(data)
-        self._stuck = HIGH_WATER + len(data) if self._wire.blocked else 0
-        self._hold(unread=False)
+        wire.send(data)
+        if self._wire.blocked:
+            self._stuck = HIGH_WATER + len(data)
+            self.holds = True
+        else:
+            self._stuck = 0
+        if self._unread:
+            self._hold(unread=False)
 
     def account(self) -> None:
         """Let the house know what memory waits for this client; the session may be told to end."""
         mqtt = self._mqtt
-        if mqtt.state is LIVE and (self._stuck or mqtt.outbound.queued):
+        self.holds = mqtt.state is LIVE and bool(self._stuck or mqtt.outbound.queued)
+        if self.holds:
             gathered = mqtt.unsent + ENTRY_OVERHEAD * len(mqtt.outgoing)
             self._memory.note(self._session, self._stuck + gathered + mqtt.outbound.held_bytes)
         else:

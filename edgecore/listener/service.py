@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -167,7 +168,7 @@ class ListenerService:
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        turn = Turn(loop.call_soon)
+        turn = Turn(loop.call_soon, time.monotonic)
         door = Door(
             self._settings, self._router, self._sessions, self._refusals, turn, self._clock, self._unread
         )

@@ -21,26 +21,22 @@ class Framer:
     """Bytes in any split in, whole packets out.
 
     `max_packet_size` is in bytes and counts the fixed header. While `only` is a packet type, any
-    other is refused as soon as its first byte is seen. After an error the framer is spent.
+    other is refused as soon as its first byte is seen. After an error the framer is spent. `unfinished`: the
+    bytes of a packet that is not whole; only the framer changes them.
     """
 
-    __slots__ = ("_pending", "_wanted", "max_packet_size", "only")
+    __slots__ = ("_wanted", "max_packet_size", "only", "unfinished")
 
     def __init__(self, max_packet_size: int, only: int | None = None) -> None:
         self.max_packet_size = max_packet_size
         self.only = only
-        self._pending = bytearray()
+        self.unfinished = bytearray()
         self._wanted = 2  # the shortest packet
-
-    @property
-    def pending(self) -> int:
-        """How many bytes of an unfinished packet are held."""
-        return len(self._pending)
 
     def take_back(self) -> bytes:
         """The bytes of the unfinished packet; the framer forgets them."""
-        data = bytes(self._pending)
-        self._pending.clear()
+        data = bytes(self.unfinished)
+        self.unfinished.clear()
         return data
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[tuple[int, bytes]]:
@@ -48,7 +44,7 @@ class Framer:
 
         Raises RemoteProtocolError at the first packet that may not be: those before it are given.
         """
-        pending = self._pending
+        pending = self.unfinished
         if pending:
             pending += data
             if len(pending) < self._wanted:

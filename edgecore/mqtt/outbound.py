@@ -121,7 +121,10 @@ class _WaitingRun:
 
 
 class Outbound:
-    """What the client still has to acknowledge, and what waits for a place in the window."""
+    """What the client still has to acknowledge, and what waits for a place in the window.
+
+    `queued`: how many wait. An attribute, because it is looked at for every message.
+    """
 
     __slots__ = (
         "_acks",
@@ -130,10 +133,10 @@ class Outbound:
         "_last_id",
         "_max_bytes",
         "_max_messages",
-        "_queued",
         "_shared",
         "_window",
         "dropped",
+        "queued",
         "waiting",
     )
 
@@ -145,7 +148,7 @@ class Outbound:
         self._awaited: dict[int, int] = {}  # those of QoS 2 -> the packet type that answers next
         self._shared: dict[int, tuple[str, Message, int]] = {}  # what another member may get in our place
         self._last_id = 0
-        self._bytes = self._queued = 0
+        self._bytes = self.queued = 0
         self.waiting: deque[_Waiting | _WaitingRun] = deque()
         self.dropped = 0
 
@@ -153,11 +156,6 @@ class Outbound:
     def in_flight(self) -> int:
         """How many messages the client has not fully acknowledged."""
         return len(self._acks) + len(self._awaited)
-
-    @property
-    def queued(self) -> int:
-        """How many wait for a place in flight."""
-        return self._queued
 
     @property
     def held_bytes(self) -> int:
@@ -220,7 +218,7 @@ class Outbound:
         """Queue a message; the oldest ones make room for it."""
         self.waiting.append(_Waiting(message, qos, retain, identifiers, share))
         self._bytes += _size(message)
-        self._queued += 1
+        self.queued += 1
         self.keep_bounds()
 
     def push_run(self, run: AckedRun, frames: bytes) -> None:
@@ -228,11 +226,11 @@ class Outbound:
         item = _WaitingRun(run, frames)
         self.waiting.append(item)
         self._bytes += item.cost * run.number
-        self._queued += run.number
+        self.queued += run.number
 
     def keep_bounds(self) -> None:
         """Drop the oldest messages that are too many."""
-        while self._queued > self._max_messages or self._bytes > self._max_bytes:
+        while self.queued > self._max_messages or self._bytes > self._max_bytes:
             item = self.waiting[0]
             if isinstance(item, _WaitingRun):
                 self._leave_run(item, 1)
@@ -329,13 +327,13 @@ class Outbound:
         """Take out the first, which is this one."""
         self.waiting.popleft()
         self._bytes -= _size(item.message)
-        self._queued -= 1
+        self.queued -= 1
 
     def _leave_run(self, item: _WaitingRun, number: int) -> None:
         """Take packets out of the first, which is this one."""
         item.position += number
         self._bytes -= item.cost * number
-        self._queued -= number
+        self.queued -= number
         if item.position == item.run.number:
             self.waiting.popleft()
 

@@ -1,7 +1,9 @@
-"""A TCP proxy that can be cut, to stand between a core and its cloud. Loopback only.
+"""A TCP proxy that can be cut or stalled, to stand between a core and its cloud. Loopback only.
 
 It carries bytes and knows nothing of TLS or MQTT. While it is cut, connections that stand are reset
-and new ones are reset at once, as when a link fails behind a router that still answers.
+and new ones are reset at once, as when a link fails behind a router that still answers. While it is
+stalled, connections stand and new ones are accepted, and nothing arrives: a half-open link. What the
+simulated cloud itself can do wrong is in cloud/faults.py.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ class Proxy:
         self.port = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._is_cut = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._carried = 0
         self._cuts = 0
 
@@ -50,14 +54,20 @@ class Proxy:
         self._cuts += 1
         self._reset_all()
 
+    def stall(self) -> None:
+        """Hold every byte back, and what new connections ask for, until `restore()`."""
+        self._flowing.clear()
+
     def restore(self) -> None:
-        """Carry new connections again."""
+        """Carry new connections again, and what was held back."""
         self._is_cut = False
+        self._flowing.set()
 
     def status(self) -> dict[str, object]:
-        """Whether it is cut, the open sides, and what went through."""
+        """Whether it is cut or stalled, the open sides, and what went through."""
         return {
             "cut": self._is_cut,
+            "stalled": not self._flowing.is_set(),
             "cuts": self._cuts,
             "port": self.port,
             "open": len(self._writers),
@@ -74,6 +84,7 @@ class Proxy:
         group.create_task(self._carry(reader, writer), name="proxy connection")
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flowing.wait()
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:
@@ -93,7 +104,7 @@ class Proxy:
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while chunk := await reader.read(CHUNK):
+            while chunk := await self._next(reader):
                 writer.write(chunk)
                 await writer.drain()
                 self._carried += len(chunk)
@@ -101,6 +112,11 @@ class Proxy:
         except OSError:
             # One side is gone; the other is reset so that it knows too.
             self._drop(writer)
+
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        chunk = await reader.read(CHUNK)
+        await self._flowing.wait()
+        return chunk
 
     def _drop(self, writer: asyncio.StreamWriter) -> None:
         if writer in self._writers:

@@ -177,7 +177,7 @@ class Bench:
         answers = b"".join(wire.sent)
         wire.sent.clear()
         outcome = _judge(version, answers, wire.finished, self.noted.last)
-        pending = session._framer.pending
+        pending = bool(session._framer.unfinished)
         if wire.finished or not version or pending:
             # An unfinished packet would eat the next one: what is fed is judged by itself.
             if version:

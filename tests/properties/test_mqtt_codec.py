@@ -116,7 +116,7 @@ def test_any_split_of_what_is_written_is_read_back(versioned, cuts):
     data = b"".join(encode(packet, version) for packet in sent)
     read = [decode(first, body, version) for part in split(data, cuts) for first, body in framer.feed(part)]
     assert read == sent
-    assert framer.pending == 0
+    assert len(framer.unfinished) == 0
 
 
 def reason_of(action):
@@ -155,7 +155,7 @@ def test_a_framer_holds_no_more_than_its_cap(data, cap):
     for index in range(len(data)):
         reason = reason_of(lambda: list(framer.feed(data[index : index + 1])))  # noqa: B023  called at once
         # Nothing is announced before the fixed header is whole: at most five bytes.
-        assert framer.pending <= max(cap, 5)
+        assert len(framer.unfinished) <= max(cap, 5)
         if reason is not None:
             assert reason in (0x81, 0x95)
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 from edgecore.base.errors import StoreError
@@ -24,9 +25,7 @@ class Journal:
     def open(self) -> list[tuple[Key, Shadow]]:
         """Read what is there and rewrite it with one line per shadow. Raises StoreError."""
         shadows = _read(self._path)
-        fresh = self._path.with_name(self._path.name + ".new")
-        fresh.write_text("".join(_line(key, shadow) for key, shadow in shadows.items()), "utf-8")
-        fresh.replace(self._path)
+        write_backup(self._path, shadows.items())
         self._file = self._path.open("a", encoding="utf-8")
         return list(shadows.items())
 
@@ -49,6 +48,20 @@ class Journal:
         """Write what waits and close."""
         self.flush()
         self._file.close()
+
+
+def write_backup(path: Path, shadows: Iterable[tuple[Key, Shadow]]) -> None:
+    """Keep all shadows in a file of the journal's form."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text("".join(_line(key, shadow) for key, shadow in shadows), "utf-8")
+    fresh.replace(path)
+
+
+def read_backup(path: Path) -> list[tuple[Key, Shadow]]:
+    """What `write_backup` kept. Raises StoreError when there is nothing."""
+    if not path.exists():
+        raise StoreError(f"{path}: no backup was made: `edgecore sim cloud backup` makes one")
+    return list(_read(path).items())
 
 
 def _line(key: Key, shadow: Shadow) -> str:

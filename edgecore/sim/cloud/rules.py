@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from edgecore.base.topic import matches
+from edgecore.base.topic import matches, split_share
 from edgecore.mqtt import properties as ids
 from edgecore.mqtt.packets import V5, Connect, Will
 from edgecore.mqtt.properties import PropertyMap
 from edgecore.mqtt.reason_codes import ReasonCode
+from edgecore.sim.cloud.jobs import parse_topic as parse_job_topic
 from edgecore.sim.cloud.shadows import parse_topic
 
 MAX_PACKET_BYTES: Final = 149_504  # 146 KiB, as CONNACK announces it
@@ -31,6 +32,12 @@ MAX_KEEP_ALIVE: Final = 1200
 MAX_SESSION_SECONDS: Final = 3600
 MIN_MESSAGE_EXPIRY: Final = 1
 MAX_MESSAGE_EXPIRY: Final = 604_800
+MAX_SHARE_NAME: Final = 128  # characters
+MAX_SHARE_GROUPS: Final = 100  # per account
+MAX_SHARE_MEMBERS: Final = 100  # per group
+MAX_USER_PROPERTY_BYTES: Final = 8 * 1024
+MAX_CORRELATION_BYTES: Final = 8 * 1024
+MAX_CONTENT_TYPE_BYTES: Final = 256
 # What goes through unchanged from publisher to receiver (5, 3.3.2.3); the expiry is written anew.
 FORWARDED: Final = (
     ids.PAYLOAD_FORMAT_INDICATOR,
@@ -42,7 +49,21 @@ FORWARDED: Final = (
 
 _RULES_PREFIX: Final = re.compile(r"\$aws/rules/[^/]+/")
 _SHARE_PREFIX: Final = re.compile(r"\$share/[^/]+/")
-_SHADOW_FILTER: Final = re.compile(r"\$aws/things/[^/]+/shadow/.+")
+# The reserved topics that clients may subscribe to: shadows, jobs, lifecycle events.
+_RESERVED_FILTER: Final = re.compile(
+    r"\$aws/(things/[^/]+/(shadow|jobs)/.+|events/(presence|subscriptions)/.+|events/#)"
+)
+
+# The reason codes that AWS names for each packet; it sends no others ("MQTT 5 reason codes").
+LISTED: Final = {
+    "CONNACK": frozenset((0x00, 0x80, 0x84, 0x85, 0x86, 0x87, 0x90, 0x97, 0x9B)),
+    "PUBACK": frozenset((0x00, 0x80, 0x87, 0x90, 0x91, 0x97)),
+    "SUBACK": frozenset((0x00, 0x01, 0x80, 0x87, 0x8F, 0x91, 0x97)),
+    "UNSUBACK": frozenset((0x00, 0x80, 0x8F, 0x91)),
+    "DISCONNECT": frozenset(
+        (0x81, 0x82, 0x87, 0x8B, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x97, 0x98, 0x9B, 0xA1)
+    ),
+}
 
 
 def keep_alive(asked: int) -> int:
@@ -69,7 +90,7 @@ def refuse_connect(connect: Connect) -> ReasonCode | None:
     if connect.properties.integer(ids.MAXIMUM_PACKET_SIZE, MAX_PACKET_BYTES) < MIN_CLIENT_PACKET_BYTES:
         return ReasonCode.UNSPECIFIED_ERROR
     if ids.AUTHENTICATION_METHOD in connect.properties:
-        return ReasonCode.BAD_AUTHENTICATION_METHOD
+        return ReasonCode.UNSPECIFIED_ERROR  # 0x8C is not among AWS's reason codes
     return None if connect.will is None else _refuse_will(connect.will)
 
 
@@ -114,17 +135,37 @@ def refuse_publish(topic: str, size: int, retain: bool) -> ReasonCode | None:
         return None
     if retain:
         return ReasonCode.UNSPECIFIED_ERROR  # no retained messages on reserved topics
-    # Jobs, provisioning, streams and the rest of $aws are not simulated: refused, not swallowed.
-    return None if is_rule(topic) or parse_topic(topic) is not None else ReasonCode.NOT_AUTHORIZED
+    # Provisioning, streams and the rest of $aws are not simulated: refused, not swallowed.
+    served = is_rule(topic) or parse_topic(topic) is not None or parse_job_topic(topic) is not None
+    return None if served else ReasonCode.NOT_AUTHORIZED
+
+
+def refuse_properties(properties: PropertyMap) -> ReasonCode | None:
+    """Why a PUBLISH may not carry these properties, or None."""
+    user = sum(len(name.encode()) + len(value.encode()) for name, value in properties.user_properties)
+    correlation = properties.binary(ids.CORRELATION_DATA) or b""
+    content_type = properties.text(ids.CONTENT_TYPE) or ""
+    too_much = (
+        user > MAX_USER_PROPERTY_BYTES
+        or len(correlation) > MAX_CORRELATION_BYTES
+        or len(content_type.encode()) > MAX_CONTENT_TYPE_BYTES
+    )
+    return ReasonCode.QUOTA_EXCEEDED if too_much else None
 
 
 def refuse_filter(topic_filter: str) -> ReasonCode | None:
-    """Why a client may not subscribe to this filter (without its $share prefix), or None."""
-    if not _fits(topic_filter, _SHARE_PREFIX):
+    """Why a client may not subscribe to this filter (with its $share prefix), or None."""
+    share, below = split_share(topic_filter)
+    if len(share) > MAX_SHARE_NAME or not _fits(below, _SHARE_PREFIX):
         return ReasonCode.TOPIC_FILTER_INVALID
-    if topic_filter.startswith("$") and _SHADOW_FILTER.fullmatch(topic_filter) is None:
+    if below.startswith("$") and _RESERVED_FILTER.fullmatch(below) is None:
         return ReasonCode.NOT_AUTHORIZED
     return None
+
+
+def listed_disconnect(reason: ReasonCode) -> ReasonCode:
+    """The reason of a DISCONNECT as AWS would give it: what its list lacks is a quota exceeded."""
+    return reason if reason in LISTED["DISCONNECT"] else ReasonCode.QUOTA_EXCEEDED
 
 
 def _fits(text: str, free: re.Pattern[str]) -> bool:
@@ -138,11 +179,6 @@ def receives(topic_filter: str, topic: str) -> bool:
     if topic_filter.endswith("/#") and topic.count("/") < topic_filter.count("/"):
         return False
     return matches(topic_filter, topic)
-
-
-def has_wildcard(topic_filter: str) -> bool:
-    """Whether the filter holds + or #; such a filter is never given retained messages."""
-    return "+" in topic_filter or "#" in topic_filter
 
 
 def message_expiry(properties: PropertyMap) -> int | None:

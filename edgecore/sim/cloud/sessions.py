@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edgecore.mqtt import properties as ids
-from edgecore.mqtt.packets import Publish, SubscriptionOptions
+from edgecore.mqtt.packets import V5, V311, Publish, SubscriptionOptions
 from edgecore.mqtt.properties import PropertyMap
+from edgecore.sim.cloud.access import Access
+from edgecore.sim.cloud.limits import UNLIMITED, Bucket
 
 # AWS counts queued messages per account and second; a simulator only has to end somewhere. New
 # messages beyond it are not queued.
 MAX_QUEUED: Final = 100_000
 # AWS's client tests expect an unacknowledged message again within 60 s of a live connection.
 REDELIVERY_SECONDS: Final = 30.0
+# For so long an unacknowledged message is sent again and again; then AWS drops it.
+MAX_REDELIVERY_SECONDS: Final = {V311: 3600.0, V5: 960.0}
 
 
 @dataclass(slots=True)
@@ -44,6 +48,7 @@ class _Delivery:
     message: Published
     retain: bool
     sent_at: float = 0.0
+    first_sent_at: float | None = None
 
 
 class Session:
@@ -57,31 +62,45 @@ class Session:
         self.receive_maximum = 0
         self.filters: dict[str, SubscriptionOptions] = {}
         self.dropped = 0
+        self.denied = 0
+        self._access: Access | None = None
         self._queue: deque[_Delivery] = deque()
+        self._stored: deque[_Delivery] = deque()
+        self._replay = Bucket(UNLIMITED)
         self._at_most_once: deque[_Delivery] = deque()
         self._in_flight: dict[int, _Delivery] = {}
         self._last_id = 0
 
     @property
     def queued(self) -> int:
-        """Messages that are stored and not sent."""
-        return len(self._queue)
+        """Messages that are kept and not sent."""
+        return len(self._queue) + len(self._stored)
+
+    @property
+    def replaying(self) -> bool:
+        """Whether messages of the time away are still to come."""
+        return bool(self._stored)
 
     @property
     def in_flight(self) -> int:
         """Messages that are sent and not acknowledged."""
         return len(self._in_flight)
 
-    def attach(self, receive_maximum: int) -> None:
-        """A connection takes the session over."""
+    def attach(self, receive_maximum: int, access: Access | None = None, replay: float = UNLIMITED) -> None:
+        """A connection takes the session over; what was kept comes at `replay` messages a second."""
         self.online = True
         self.expires_at = None
         self.receive_maximum = receive_maximum
+        self._access = access
+        self._replay = Bucket(replay)
+        self._stored, self._queue = self._queue, deque()
 
     def detach(self, now: float, expiry: int) -> None:
         """The connection is gone: what was in flight waits again, oldest first."""
         self.online = False
         self.expires_at = now + expiry
+        self._queue.extendleft(reversed(self._stored))
+        self._stored.clear()
         self._queue.extendleft(reversed(self._in_flight.values()))
         self._in_flight.clear()
         self._at_most_once.clear()
@@ -91,7 +110,7 @@ class Session:
         if qos == 0:
             if self.online and len(self._at_most_once) < MAX_QUEUED:
                 self._at_most_once.append(_Delivery(message, retain))
-        elif len(self._queue) >= MAX_QUEUED:
+        elif self.queued >= MAX_QUEUED:
             self.dropped += 1
         else:
             self._queue.append(_Delivery(message, retain))
@@ -100,16 +119,40 @@ class Session:
         """The packets that may be sent now; each QoS 1 packet is in flight from here on."""
         while self._at_most_once:
             delivery = self._at_most_once.popleft()
-            yield _packet(delivery, 0, now)
-        while self._queue and len(self._in_flight) < self.receive_maximum:
-            delivery = self._queue.popleft()
-            if delivery.message.expired(now):
-                self.dropped += 1
-                continue
+            if self._may_have(delivery.message, now):
+                yield _packet(delivery, 0, now)
+        while self._stored and self._room() and self._replay.take(now):
+            yield from self._send(self._stored.popleft(), now)
+        while self._queue and self._room():
+            yield from self._send(self._queue.popleft(), now)
+
+    def _room(self) -> bool:
+        return len(self._in_flight) < self.receive_maximum
+
+    def _send(self, delivery: _Delivery, now: float) -> Iterator[Publish]:
+        """The packet of a QoS 1 message; nothing for one that may no longer be delivered."""
+        first = delivery.first_sent_at
+        if first is not None and now - first >= MAX_REDELIVERY_SECONDS[self.version]:
+            self.dropped += 1
+        elif self._may_have(delivery.message, now):
             delivery.sent_at = now
+            delivery.first_sent_at = now if first is None else first
             packet_id = self._next_id()
             self._in_flight[packet_id] = delivery
             yield _packet(delivery, packet_id, now)
+
+    def _may_have(self, message: Published, now: float) -> bool:
+        if message.expired(now):
+            self.dropped += 1
+            return False
+        if (
+            self._access is not None
+            and self._access.restricted
+            and not self._access.may_receive(message.topic)
+        ):
+            self.denied += 1
+            return False
+        return True
 
     def acknowledge(self, packet_id: int) -> bool:
         """The client's PUBACK; False when nothing has that packet id."""

@@ -123,6 +123,14 @@ class Shadows:
         """Every shadow and tombstone."""
         return list(self._shadows.items())
 
+    def restore(self, shadows: Iterable[tuple[Key, Shadow]]) -> None:
+        """Become what a backup holds: shadows made since are gone, and versions are the older ones."""
+        kept = dict(shadows)
+        for key in self._shadows.keys() - kept.keys():
+            kept[key] = Shadow()
+        for key, shadow in kept.items():
+            self._store(key, shadow)
+
     def handle(self, key: Key, operation: str, payload: bytes, now: int) -> list[Reply]:
         """Answer one request at epoch second `now`; the replies in the order in which AWS sends them."""
         act = {"get": self._get, "update": self._update, "delete": self._delete}[operation]

@@ -49,3 +49,9 @@ def test_a_port_that_is_taken(edgecore, tmp_path):
 
 def test_sim_alone_shows_what_there_is(edgecore):
     assert "cloud" in edgecore("sim").out
+
+
+def test_a_cloud_without_a_folder(edgecore):
+    done = edgecore("sim", "cloud")
+    assert done.code == exit_codes.USAGE
+    assert "say where its certificates and shadows are kept" in done.err

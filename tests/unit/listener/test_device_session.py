@@ -82,7 +82,7 @@ def test_a_first_packet_that_is_no_connect_ends_it_at_once(house):
     session.data(b"\x30\xff\xff\xff\x7f", 0.0)
     assert session._wire.finished
     assert session._wire.sent == []
-    assert session._framer.pending == 0
+    assert len(session._framer.unfinished) == 0
 
 
 def test_a_will_without_a_route_is_refused_at_connect(house):

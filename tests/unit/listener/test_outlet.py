@@ -142,7 +142,7 @@ def test_who_takes_most_is_disconnected_when_all_memory_is_used():
     for number, each in enumerate((slow, slower)):
         each.subscribe()
         each.session._outlet._stuck = HIGH_WATER + number * 50_000
-        each.wire.blocked = True
+        each.session._outlet.holds = each.wire.blocked = True
     while not slower.wire.finished:
         one.send(p.Publish("t/a", b"x" * 10_000))
         house.turn_over()

@@ -243,7 +243,7 @@ def test_a_flood_before_connect_is_cut_at_its_bound(line):
     line.send(announced)
     assert line.transport.eof
     assert line.house.refusals.counts == {"protocol": 1}
-    assert line.connection.session._framer.pending == 0
+    assert len(line.connection.session._framer.unfinished) == 0
 
 
 def test_broken_tls_ends_the_session_at_once(line):

@@ -1,6 +1,6 @@
 from functools import partial
 
-from edgecore.listener.turn import Turn
+from edgecore.listener.turn import QUIET, Turn
 
 
 class Once:
@@ -63,3 +63,48 @@ def test_what_is_put_off_comes_in_a_turn_of_its_own():
     assert done == []
     due.pop()()
     assert done == [1]
+
+
+def test_a_read_after_a_quiet_time_is_a_turn_of_its_own():
+    due, now = [], [10.0]
+    turn = Turn(due.append, lambda: now[0])
+    first = Once(turn)
+    assert turn.begin()
+    turn.add(first)
+    assert (first.flushed, due) == (0, [])
+    turn.end()
+    assert first.flushed == 1
+    assert len(due) == 1  # what came while flushing waits for the loop
+    due.pop()()
+    assert first.flushed == 2
+
+    now[0] += QUIET
+    assert turn.begin()
+    turn.end()
+    assert due == []
+
+
+def test_reads_that_come_thick_are_gathered():
+    due, now = [], [10.0]
+    turn = Turn(due.append, lambda: now[0])
+    assert turn.begin()
+    turn.end()
+    receiver = Once()
+    for _ in range(5):
+        now[0] += QUIET / 2
+        assert not turn.begin()
+        turn.add(receiver)
+    assert len(due) == 1
+    now[0] += 1
+    assert not turn.begin()  # for somebody waits already
+    due.pop()()
+    assert receiver.flushed == 5
+    assert turn.begin() is False
+    now[0] += 1
+    assert turn.begin()
+    turn.end()
+
+
+def test_without_a_clock_every_read_is_gathered():
+    turn = Turn([].append)
+    assert not turn.begin()

@@ -19,7 +19,7 @@ def test_a_packet_may_come_byte_by_byte():
     for index in range(len(data)):
         out += frames(framer, data[index : index + 1])
     assert out == [(0x30, b"x" * 129)]
-    assert framer.pending == 0
+    assert len(framer.unfinished) == 0
 
 
 def test_any_buffer_is_taken():
@@ -32,9 +32,9 @@ def test_any_buffer_is_taken():
 def test_the_unfinished_rest_can_be_taken_back():
     framer = Framer(100)
     assert frames(framer, b"\xc0\0\x30\3a") == [(0xC0, b"")]
-    assert framer.pending == 3
+    assert len(framer.unfinished) == 3
     assert framer.take_back() == b"\x30\3a"
-    assert framer.pending == 0
+    assert len(framer.unfinished) == 0
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_bad_length_is_refused_before_the_body(data, reason):
     with pytest.raises(RemoteProtocolError) as caught:
         frames(framer, data)
     assert caught.value.reason_code == reason
-    assert framer.pending == 0
+    assert len(framer.unfinished) == 0
 
 
 def test_the_largest_packet_is_taken():
@@ -71,6 +71,6 @@ def test_another_first_packet_is_refused_at_its_first_byte():
     with pytest.raises(RemoteProtocolError) as caught:
         frames(framer, b"\x30")
     assert caught.value.reason_code == 0x82
-    assert framer.pending == 0
+    assert len(framer.unfinished) == 0
     framer.only = None
     assert frames(framer, b"\xc0\0") == [(0xC0, b"")]

@@ -110,6 +110,35 @@ async def test_a_cut_resets_both_sides_and_refuses_until_it_is_restored(echo):
             assert await said(reader, writer, b"back") == b"back"
 
 
+async def test_a_stall_holds_everything_back_and_goes_on_where_it_stopped(echo):
+    port, peers = echo
+    async with running(Proxy("127.0.0.1", port)) as proxy, connection(proxy.port) as (reader, writer):
+        await said(reader, writer, b"x")
+        proxy.stall()
+        assert proxy.status()["stalled"]
+        writer.write(b"held")
+        async with connection(proxy.port) as (late_reader, late_writer):
+            late_writer.write(b"late")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await reader.read(1)
+            assert len(peers) == 1
+            proxy.restore()
+            async with asyncio.timeout(10):
+                assert await reader.readexactly(4) == b"held"
+                assert await late_reader.readexactly(4) == b"late"
+
+
+async def test_a_stalled_link_can_be_cut(echo):
+    port, _ = echo
+    async with running(Proxy("127.0.0.1", port)) as proxy, connection(proxy.port) as (reader, writer):
+        await said(reader, writer, b"x")
+        proxy.stall()
+        writer.write(b"held")
+        proxy.cut()
+        assert await ended(reader)
+
+
 async def test_a_target_that_is_down_looks_like_a_cut(unused_tcp_port):
     async with running(Proxy("127.0.0.1", unused_tcp_port)) as proxy, connection(proxy.port) as (reader, _):
         assert await ended(reader)

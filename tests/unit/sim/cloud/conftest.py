@@ -9,7 +9,17 @@ from dataclasses import dataclass
 import paho.mqtt.client as mqtt
 import pytest
 
+from edgecore.mqtt import packets as p
+from edgecore.mqtt import properties as ids
+from edgecore.mqtt.codec import decode, encode
+from edgecore.mqtt.framer import Framer
+from edgecore.mqtt.packets import V5
+from edgecore.mqtt.properties import PropertyMap
 from edgecore.sim.cloud import serve
+from edgecore.sim.cloud.broker import Broker
+from edgecore.sim.cloud.conversation import NOBODY, Conversation
+from edgecore.sim.cloud.live import Live
+from edgecore.sim.cloud.shadows import Shadows
 
 PATIENCE = 20
 
@@ -25,7 +35,7 @@ async def until(condition):
 async def serving(folder, port=0, **options):
     """Run a cloud in `folder` until the block ends; gives its port."""
     ready = asyncio.Event()
-    task = asyncio.create_task(serve(folder, port, things=("lamp",), ready=ready.set, **options))
+    task = asyncio.create_task(serve(folder, port, ready=ready.set, **{"things": ("lamp",), **options}))
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -37,6 +47,107 @@ async def serving(folder, port=0, **options):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+class World:
+    """A broker without sockets; its time is `now`, and epoch seconds are 100 ahead."""
+
+    def __init__(self, **options):
+        self.live = Live()
+        self.broker = Broker(Shadows(lambda _key, _shadow: None), self.live.wake, **options)
+        self.broker.epoch = 100.0
+        self.now = 0.0
+        self.ids = 0
+
+    def new_id(self):
+        self.ids += 1
+        return f"auto-{self.ids}"
+
+    def client(self, **options):
+        return Client(self, **options)
+
+    def connected(self, client_id="core", version=V5, guest=NOBODY, **more):
+        client = self.client(guest=guest)
+        client.version = version
+        client.send(p.Connect(client_id, version, **more))
+        client.connack = client.received.pop(0) if client.received else None
+        return client
+
+    def tick(self, seconds):
+        self.now += seconds
+        self.broker.tick(self.now)
+        self.live.flush(self.now)
+
+
+class Client:
+    """A client of it that speaks in packets."""
+
+    def __init__(self, world, guest=NOBODY):
+        self.world = world
+        self.version = V5
+        self.received = []
+        self.closed = False
+        self.delays = []
+        self._framer = Framer(1_000_000)
+        self.conversation = Conversation(
+            world.broker,
+            world.live,
+            self._take,
+            self._close,
+            world.new_id,
+            world.now,
+            guest,
+            self.delays.append,
+        )
+
+    def _take(self, data):
+        self.received += [decode(first, body, self.version) for first, body in self._framer.feed(data)]
+
+    def _close(self):
+        self.closed = True
+
+    def send(self, *packets):
+        self.raw(b"".join(encode(packet, self.version) for packet in packets))
+
+    def raw(self, data):
+        self.conversation.data(data, self.world.now)
+
+    def lost(self):
+        self.conversation.lost(self.world.now)
+        self.world.live.flush(self.world.now)
+
+    def take(self):
+        received, self.received = self.received, []
+        return received
+
+    def subscribe(self, *filters, qos=1, **options):
+        self.send(p.Subscribe(1, [p.SubscriptionOptions(one, qos, **options) for one in filters]))
+        answer = next(one for one in self.received if isinstance(one, p.SubAck))
+        self.received.remove(answer)
+        return answer.reason_codes
+
+    def publish(self, topic, payload=b"x", qos=1, retain=False, **properties):
+        found = {getattr(ids, name.upper()): value for name, value in properties.items()}
+        number = 7 if qos else 0
+        self.send(p.Publish(topic, payload, qos, retain, packet_id=number, properties=PropertyMap(found)))
+
+    def got(self):
+        """Topic and payload of what came; what can be acknowledged is."""
+        came = [one for one in self.take() if isinstance(one, p.Publish)]
+        acks = [p.PubAck(one.packet_id) for one in came if one.qos]
+        if acks:
+            self.send(*acks)
+        return [(one.topic, one.payload) for one in came]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def make_world():
+    return World
 
 
 class Paho:

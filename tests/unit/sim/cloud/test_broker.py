@@ -18,6 +18,7 @@ class Case:
     def __init__(self):
         self.woken = []
         self.broker = Broker(Shadows(lambda _key, _shadow: None), self.woken.append, redelivery=30.0)
+        self.broker.epoch = 100.0
 
     def online(self, name, *filters, version=V5, clean=True, now=0.0, **options):
         session, present = self.broker.open(name, version, clean, now)
@@ -31,7 +32,7 @@ class Case:
         return self.broker.subscribe(session, SubscriptionOptions(topic_filter, qos, **options), 0.0)
 
     def publish(self, topic, payload=b"x", qos=1, retain=False, origin="", now=0.0):
-        self.broker.publish(Published(topic, payload, qos, retain, origin=origin), 100)
+        self.broker.publish(Published(topic, payload, qos, retain, origin=origin), now)
 
     @staticmethod
     def got(session, now=0.0):
@@ -64,8 +65,8 @@ class TestRouting:
         case.subscribe(session, "a")
         case.publish("a")
         assert len(case.got(session)) == 1
-        assert case.broker.unsubscribe(session, "a") == ReasonCode.SUCCESS
-        assert case.broker.unsubscribe(session, "a") == ReasonCode.NO_SUBSCRIPTION_EXISTED
+        assert case.broker.unsubscribe(session, "a")
+        assert not case.broker.unsubscribe(session, "a")
         case.publish("a")
         assert case.got(session) == []
 
@@ -101,7 +102,7 @@ class TestSubscriptions:
         assert case.subscribe(session, "one/more") == ReasonCode.QUOTA_EXCEEDED
         assert case.subscribe(session, "a/1") == 1  # known already
         assert case.subscribe(session, "$share/g/" + "a/" * 8) == ReasonCode.TOPIC_FILTER_INVALID
-        assert case.subscribe(session, "$aws/events/#") == ReasonCode.NOT_AUTHORIZED
+        assert case.subscribe(session, "$aws/rules/r/#") == ReasonCode.NOT_AUTHORIZED
 
 
 class TestRetained:
@@ -166,13 +167,7 @@ class TestSessions:
 
     def test_a_session_without_expiry_ends_with_its_connection(self, case):
         case.broker.lost(case.online("core"), 0, None, 0.0)
-        assert case.broker.status() == {
-            "sessions": 0,
-            "online": 0,
-            "published": 0,
-            "ingested": 0,
-            "retained": 0,
-        }
+        assert set(case.broker.status().values()) == {0}
 
     def test_the_tick_redelivers(self, case):
         session = case.online("core", "a")

@@ -3,7 +3,7 @@
 import pytest
 
 from edgecore.base.errors import StoreError
-from edgecore.sim.cloud.journal import Journal
+from edgecore.sim.cloud.journal import Journal, read_backup, write_backup
 from edgecore.sim.cloud.shadows import Key, Shadow
 
 FIRST = (Key("lamp"), Shadow(1, {"reported": {"a": 1}}, {"reported": {"a": {"timestamp": 5}}}, 5))
@@ -66,3 +66,13 @@ def test_damage_in_the_middle_says_where(path):
     path.write_text("nonsense\n" + path.read_text())
     with pytest.raises(StoreError, match="line 1"):
         Journal(path).open()
+
+
+def test_a_backup_is_read_as_it_was_written(tmp_path):
+    write_backup(tmp_path / "backup.jsonl", [FIRST, SECOND])
+    assert read_backup(tmp_path / "backup.jsonl") == [FIRST, SECOND]
+
+
+def test_without_a_backup(tmp_path):
+    with pytest.raises(StoreError, match="no backup was made"):
+        read_backup(tmp_path / "backup.jsonl")

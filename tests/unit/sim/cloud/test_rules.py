@@ -54,7 +54,7 @@ def test_connack_is_what_aws_sends():
         (Connect("c", properties=PropertyMap({ids.MAXIMUM_PACKET_SIZE: 511})), ReasonCode.UNSPECIFIED_ERROR),
         (
             Connect("c", properties=PropertyMap({ids.AUTHENTICATION_METHOD: "x"})),
-            ReasonCode.BAD_AUTHENTICATION_METHOD,
+            ReasonCode.UNSPECIFIED_ERROR,
         ),
         (Connect("c", will=Will("a", b"")), None),
         (Connect("c", will=Will("a", b"", qos=2)), ReasonCode.QOS_NOT_SUPPORTED),
@@ -78,7 +78,9 @@ def test_connect(connect, expected):
         ("$aws/things/a/shadow/name/n/get", 0, False, None),
         ("$aws/things/a/shadow/update", 0, True, ReasonCode.UNSPECIFIED_ERROR),
         ("$aws/things/a/shadow/update/accepted", 0, False, ReasonCode.NOT_AUTHORIZED),
-        ("$aws/things/a/jobs/get", 0, False, ReasonCode.NOT_AUTHORIZED),
+        ("$aws/things/a/jobs/get", 0, False, None),
+        ("$aws/things/a/jobs/notify", 0, False, ReasonCode.NOT_AUTHORIZED),
+        ("$aws/things/a/jobs/get/accepted", 0, False, ReasonCode.NOT_AUTHORIZED),
         ("$SYS/a", 0, False, ReasonCode.NOT_AUTHORIZED),
     ],
 )
@@ -94,8 +96,12 @@ def test_publish(topic, size, retain, expected):
         ("a/b/c/d/e/f/g/+/#", ReasonCode.TOPIC_FILTER_INVALID),
         ("$aws/things/+/shadow/#", None),
         ("$aws/things/a/shadow/update/accepted", None),
-        ("$aws/events/#", ReasonCode.NOT_AUTHORIZED),
-        ("$aws/things/a/jobs/notify", ReasonCode.NOT_AUTHORIZED),
+        ("$aws/events/#", None),
+        ("$aws/things/a/jobs/notify", None),
+        ("$aws/rules/r/a", ReasonCode.NOT_AUTHORIZED),
+        ("$share/g/$aws/rules/r/a", ReasonCode.NOT_AUTHORIZED),
+        ("$share/" + "g" * 128 + "/a", None),
+        ("$share/" + "g" * 129 + "/a", ReasonCode.TOPIC_FILTER_INVALID),
     ],
 )
 def test_filters(topic_filter, expected):

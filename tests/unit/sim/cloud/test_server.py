@@ -1,7 +1,6 @@
 """The simulated cloud as a process sees it: real sockets, real TLS, foreign clients."""
 
 import asyncio
-import concurrent.futures
 import contextlib
 import json
 import os
@@ -27,11 +26,13 @@ def folder(tmp_path):
 async def test_the_note_says_where_it_is_while_it_runs(folder, tools):
     async with tools.serving(folder) as port:
         note = json.loads((folder / "cloud.json").read_text())
-        assert note == {"host": "127.0.0.1", "port": port, "pid": os.getpid()}
+        assert (note["host"], note["port"], note["pid"]) == ("127.0.0.1", port, os.getpid())
+        assert note["https_port"] == note["credentials_port"] != port
+        assert note["control"] == str(folder / "control.sock")
         text = await asyncio.to_thread(describe, folder)
     assert f"127.0.0.1:{port}" in text
     assert "things/lamp.cert.pem" in text
-    assert "rate limits are off" in text
+    assert "not served" in text
     assert not (folder / "cloud.json").exists()
 
 
@@ -63,10 +64,9 @@ def test_it_runs_on_uvloop(folder, tools):
         assert runner.run(exchange()) == [("dt/a", b"1")]
 
 
-@BOTH
-async def test_a_refused_subscription(folder, tools, version):
-    async with tools.serving(folder) as port, tools.paho(folder, port, version=version) as client:
-        assert await client.subscribe("$aws/events/#") == [0x80 if version == mqtt.MQTTv311 else 0x87]
+async def test_a_refused_subscription(folder, tools):
+    async with tools.serving(folder) as port, tools.paho(folder, port) as client:
+        assert await client.subscribe("$aws/rules/r/a") == [0x87]
 
 
 async def test_a_version_3_session_is_kept(folder, tools):
@@ -118,23 +118,6 @@ async def test_silence_before_connect_is_ended(folder, tools, monkeypatch):
         await writer.wait_closed()
 
 
-def test_a_full_transport_pauses_its_conversation():
-    connection = room._Connection(None, None, set())
-    flushed = []
-
-    class Conversation:
-        paused = False
-
-        def flush(self, _now):
-            flushed.append(self.paused)
-
-    connection._conversation = Conversation()
-    connection.pause_writing()
-    assert connection._conversation.paused
-    connection.resume_writing()
-    assert flushed == [False]
-
-
 async def test_shadows_outlive_a_restart_and_so_do_certificates(folder, tools):
     async with tools.serving(folder) as port, tools.paho(folder, port) as client:
         await client.publish("$aws/things/lamp/shadow/update", b'{"state":{"reported":{"on":true}}}')
@@ -167,92 +150,3 @@ async def test_a_damaged_ca_says_what_to_do(folder, tools):
     with pytest.raises(CertificateError, match="delete both"):
         async with tools.serving(folder):
             pass
-
-
-class Aws:
-    """AWS's own clients, as the SDK's samples make them."""
-
-    def __init__(self, folder, port):
-        from awscrt import mqtt5
-        from awsiot import mqtt5_client_builder
-
-        self.stopped = concurrent.futures.Future()
-        self.connected = concurrent.futures.Future()
-        self.client = mqtt5_client_builder.mtls_from_path(
-            str(folder / "things/lamp.cert.pem"),
-            str(folder / "things/lamp.key.pem"),
-            ca_filepath=str(folder / "ca.pem"),
-            endpoint="127.0.0.1",
-            port=port,
-            client_id="lamp",
-            on_lifecycle_connection_success=self.connected.set_result,
-            on_lifecycle_stopped=self.stopped.set_result,
-            session_behavior=mqtt5.ClientSessionBehaviorType.CLEAN,
-        )
-
-    async def __aenter__(self):
-        self.client.start()
-        await self.wait(self.connected)
-        return self.client
-
-    async def __aexit__(self, *_error):
-        self.client.stop()
-        await self.wait(self.stopped)
-        del self.client
-
-    @staticmethod
-    async def wait(future):
-        async with asyncio.timeout(20):
-            return await asyncio.wrap_future(future)
-
-
-async def test_aws_shadow_client_version_2(folder, tools):
-    import awsiot
-    from awscrt.mqtt_request_response import ClientOptions
-    from awsiot import iotshadow
-
-    async with tools.serving(folder) as port, Aws(folder, port) as client:
-        shadow = iotshadow.IotShadowClientV2(client, ClientOptions(2, 2, 10))
-        state = iotshadow.ShadowState(desired={"color": "green"}, reported={"color": "red"})
-        updated = await Aws.wait(
-            shadow.update_shadow(iotshadow.UpdateShadowRequest(thing_name="lamp", state=state))
-        )
-        assert (updated.version, updated.state.desired) == (1, {"color": "green"})
-        got = await Aws.wait(shadow.get_shadow(iotshadow.GetShadowRequest(thing_name="lamp")))
-        assert got.state.delta == {"color": "green"}
-        with pytest.raises(awsiot.V2ServiceException) as conflict:
-            await Aws.wait(
-                shadow.update_shadow(iotshadow.UpdateShadowRequest(thing_name="lamp", state=state, version=7))
-            )
-        assert conflict.value.modeled_error.code == 409
-        deleted = await Aws.wait(shadow.delete_shadow(iotshadow.DeleteShadowRequest(thing_name="lamp")))
-        assert deleted.version == 1
-        del shadow
-
-
-async def test_aws_shadow_client_version_1(folder, tools):
-    from awscrt import mqtt
-    from awsiot import iotshadow
-
-    got = concurrent.futures.Future()
-    delta = concurrent.futures.Future()
-    async with tools.serving(folder) as port, Aws(folder, port) as client:
-        shadow = iotshadow.IotShadowClient(client.new_connection())
-        qos = mqtt.QoS.AT_LEAST_ONCE
-        about = {"thing_name": "lamp", "shadow_name": "config"}
-        subscribed, _ = shadow.subscribe_to_named_shadow_delta_updated_events(
-            iotshadow.NamedShadowDeltaUpdatedSubscriptionRequest(**about), qos, delta.set_result
-        )
-        await Aws.wait(subscribed)
-        subscribed, _ = shadow.subscribe_to_update_named_shadow_accepted(
-            iotshadow.UpdateNamedShadowSubscriptionRequest(**about), qos, got.set_result
-        )
-        await Aws.wait(subscribed)
-        request = iotshadow.UpdateNamedShadowRequest(
-            **about, client_token="tok", state=iotshadow.ShadowState(desired={"every": 5})
-        )
-        await Aws.wait(shadow.publish_update_named_shadow(request, qos))
-        accepted = await Aws.wait(got)
-        assert (accepted.client_token, accepted.version, accepted.state.desired) == ("tok", 1, {"every": 5})
-        assert (await Aws.wait(delta)).state == {"every": 5}
-        del shadow
