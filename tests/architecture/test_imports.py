@@ -82,7 +82,7 @@ HOMES = {
     "sqlite3": {"edgecore.store"},
     "sqlitedict": {"edgecore.store"},
     "websockets": {"edgecore.listener"},
-    "paho": {"edgecore.sim", "edgecore.cli"},
+    "paho": {"edgecore.sim", "edgecore.cli", "edgecore.uplink.bridge", "edgecore.uplink.bridge_words"},
 }
 OPTIONAL = {"onnxruntime", "awscrt", "awsiot", "cv2", "picamera2", "numpy"}
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 
 import aiohttp
 import pytest
@@ -110,3 +111,26 @@ async def test_tokens_end_with_the_run(door):
     assert door._whose("token-0") == "f"
     async with CredentialsDoor(door.source, lambda: "t").open():
         assert door._whose("t") == ""
+
+
+class Region:
+    region = "eu-west-1"
+
+
+async def test_only_who_asks_for_it_finds_the_way_to_credentials(start, caplog):
+    code = "import os\ndef handler(event, context):\n    return os.environ.get(event)"
+    house = await start(code, source=Region(), credentials=True)
+    url = json.loads(await house.service.invoke("f", b'"AWS_CONTAINER_CREDENTIALS_FULL_URI"'))
+    assert url.startswith("http://127.0.0.1:")
+    assert json.loads(await house.service.invoke("f", b'"AWS_REGION"')) == "eu-west-1"
+    assert house.service.status()["credentials"] == {"answers": {}, "last_error": ""}
+    house = await start(code, source=Region())
+    assert await house.service.invoke("f", b'"AWS_CONTAINER_CREDENTIALS_FULL_URI"') == b"null"
+    assert "credentials" not in house.service.status()
+    assert caplog.records == []
+
+
+async def test_a_function_that_wants_credentials_where_there_are_none_is_named(start, caplog):
+    house = await start("def handler(event, context):\n    return 1", credentials=True)
+    assert await house.service.invoke("f", b"0") == b"1"
+    assert "f: no AWS credentials: [cloud] role_alias is not set" in caplog.text

@@ -584,26 +584,3 @@ def test_a_killed_daemon_leaves_no_worker_behind(tmp_path):
         daemon.stdout.close()
     _, alive = psutil.wait_procs([worker], timeout=10)
     assert alive == []
-
-
-class Credentials:
-    region = "eu-west-1"
-
-
-async def test_only_who_asks_for_it_finds_the_way_to_credentials(start, caplog):
-    code = "import os\ndef handler(event, context):\n    return os.environ.get(event)"
-    house = await start(code, source=Credentials(), credentials=True)
-    url = json.loads(await house.service.invoke("f", b'"AWS_CONTAINER_CREDENTIALS_FULL_URI"'))
-    assert url.startswith("http://127.0.0.1:")
-    assert json.loads(await house.service.invoke("f", b'"AWS_REGION"')) == "eu-west-1"
-    assert house.service.status()["credentials"] == {"answers": {}, "last_error": ""}
-    house = await start(code, source=Credentials())
-    assert await house.service.invoke("f", b'"AWS_CONTAINER_CREDENTIALS_FULL_URI"') == b"null"
-    assert "credentials" not in house.service.status()
-    assert caplog.records == []
-
-
-async def test_a_function_that_wants_credentials_where_there_are_none_is_named(start, caplog):
-    house = await start("def handler(event, context):\n    return 1", credentials=True)
-    assert await house.service.invoke("f", b"0") == b"1"
-    assert "f: no AWS credentials: [cloud] role_alias is not set" in caplog.text
