@@ -120,7 +120,7 @@ class House:
         self.events = events
         return self
 
-    def start(self):
+    async def connect(self):
         self.events.attempting()
         self.events.succeeded(Welcome(session_present=False, receive_maximum=100))
 
