@@ -127,19 +127,18 @@ async def _durable(commit):
 
 def _judge(outbox, cloud, alarms, records):
     dropped = Counter(outbox.status()["dropped"])
-    missing = [number for number, times in enumerate(cloud.got) if not times]
-    kept = [number for number, times in enumerate(cloud.got) if times]
-    wrong = abs(len(missing) - sum(dropped.values()))  # each drop explains one message
-    wrong += sum(times > 1 for times in cloud.got)
-    wrong += abs(len(kept) - min(records, len(cloud.got)))  # no more was dropped than had to be
-    wrong += sum(
-        number != expected for number, expected in zip(kept, _survivors(len(cloud.got), records), strict=True)
-    )
+    missing = cloud.got.count(0)
+    kept = len(cloud.got) - missing
+    spared = _spared(len(cloud.got), records)
+    wrong = abs(missing - sum(dropped.values()))  # each drop explains one message
+    wrong += abs(kept - min(records, len(cloud.got)))  # no more was dropped than had to be
+    # Once each, and those that the rule spares.
+    wrong += sum(times != (number >= spared[kind_of(number)]) for number, times in enumerate(cloud.got))
     states = [json.loads(alarm.payload)["state"] for alarm in alarms]
     wrong += states != ["dropping", "over"]
     return {
         "messages": len(cloud.got),
-        "arrived": len(kept),
+        "arrived": kept,
         "dropped": sum(dropped.values()),
         "unexplained": wrong,
         "disordered": cloud.disordered,
@@ -147,11 +146,13 @@ def _judge(outbox, cloud, alarms, records):
     }
 
 
-def _survivors(messages, records):
-    """The numbers that the rule spares: of the highest priorities all, of the next the newest."""
-    spared, left = [], records
+def _spared(messages, records):
+    """From which number on the rule spares each kind: of the highest priorities all, of the next the newest."""
+    first, left = {}, records
     for kind, _ in sorted(KINDS.items(), key=lambda item: -item[1][1]):
-        numbers = [number for number in range(messages) if kind_of(number) == kind]
-        spared += numbers[max(0, len(numbers) - left) :]
-        left -= min(left, len(numbers))
-    return sorted(spared)
+        number = messages
+        while left and number:
+            number -= 1
+            left -= kind_of(number) == kind
+        first[kind] = number
+    return first
