@@ -58,6 +58,8 @@ def test_every_make_verb_that_is_shown_exists(document):
         "docs/architecture.md",
         "docs/groups.md",
         "docs/devices.md",
+        "docs/cloud.md",
+        "docs/shadows.md",
         "docs/security.md",
         "docs/performance.md",
         "CONTRIBUTING.md",
