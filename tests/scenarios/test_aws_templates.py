@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edgecore.sim.cloud.policy import decide, read_policy
+
 AWS = Path(__file__).parents[2] / "deploy" / "aws"
 ARN = "arn:aws:iot:eu-west-1:123456789012"
 # Answers as the AWS CLI prints them with --query and --output text.
@@ -101,6 +103,34 @@ def test_without_the_cli_it_says_so(new_core, tmp_path):
     code, said, _ = new_core("core-7", tmp_path, commands=("curl",))
     assert code == 69
     assert "the AWS CLI is not installed" in said
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        ("iot:Connect", "client/core-7", True),
+        ("iot:Connect", "client/core-7-2", True),  # [uplink] connections
+        ("iot:Connect", "client/core-70", False),
+        ("iot:Connect", "client/core-8", False),
+        ("iot:Publish", "topic/$aws/things/loop-north/shadow/name/config/update", True),
+        ("iot:Receive", "topic/$aws/things/loop-north/shadow/get/accepted", True),
+        ("iot:Subscribe", "topicfilter/$aws/things/loop-north/shadow/update/accepted", True),
+        ("iot:Publish", "topic/$aws/things/core-7/jobs/get", False),
+        ("iot:Publish", "topic/dt/loop-north/x", True),
+        ("iot:Receive", "topic/cmd/loop-north/x", True),
+        ("iot:Subscribe", "topicfilter/cmd/+/#", True),
+        ("iot:Subscribe", "topicfilter/#", False),
+        ("iot:Publish", "topic/$aws/rules/lake/dt/x", True),
+        ("iot:Publish", "topic/elsewhere", False),
+        ("iot:AssumeRoleWithCertificate", "rolealias/edgecore", True),
+        ("iot:AssumeRoleWithCertificate", "rolealias/admin", False),
+    ],
+)
+def test_what_the_policy_allows_a_core(new_core, tmp_path, action, resource, allowed):
+    new_core("core-7", tmp_path / "aws")
+    document = json.loads((tmp_path / "aws/core-7.policy.json").read_text())
+    policies = [read_policy("core-7", document)]
+    assert decide(policies, action, resource, {}) is allowed
 
 
 def test_the_policy_keeps_to_what_aws_takes():
