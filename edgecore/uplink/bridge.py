@@ -239,7 +239,10 @@ class _Attempt:
         self._settings = settings
         self._inbox = inbox
         self._owner = owner
-        self._pending: dict[int, _Answer] = {}
+        # By packet identifier, the oldest first: who is told, and since when it waits.
+        self._pending: dict[int, tuple[_Answer, float]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._watchdog: asyncio.TimerHandle | None = None
         self._is_up = False
         self._told = asyncio.Event()
         self._over = asyncio.Event()
@@ -297,6 +300,8 @@ class _Attempt:
                     await self._over.wait()
         await asyncio.to_thread(_finish, client)
         self._is_up = False
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         self._fail_pending("the connection to the broker was closed")
 
     def ask(self, ask: Callable[[Client], Any], answer: _Answer) -> None:
@@ -313,7 +318,7 @@ class _Attempt:
             answer(TransientCloudError(f"not sent: {MQTTErrorCode(code).name}"))
             return
         # The answer comes through the inbox, so never before this line.
-        self._pending[mid] = answer
+        self._pending[mid] = answer, self._loop.time()
 
     def acknowledge(self, message: MQTTMessage) -> None:
         """Send the PUBACK. After the end there is nothing left to acknowledge."""
@@ -325,6 +330,8 @@ class _Attempt:
         if self._over.is_set():
             return
         was_up, self._is_up = self._is_up, False
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         self._told.set()
         self._over.set()
         self._owner.down(self, trouble, was_up=was_up)
@@ -332,18 +339,28 @@ class _Attempt:
 
     def _fail_pending(self, reason: str) -> None:
         pending, self._pending = self._pending, {}
-        for answer in pending.values():
+        for answer, _ in pending.values():
             answer(TransientCloudError(reason))
 
     def _settle(self, mid: int, codes: list[int]) -> None:
-        answer = self._pending.pop(mid, None)
-        if answer is not None:
-            answer(codes)
+        waiting = self._pending.pop(mid, None)
+        if waiting is not None:
+            waiting[0](codes)
+
+    def _watch(self) -> None:
+        """Give up a connection that answers pings and nothing else; paho waits for ever."""
+        patience = self._settings.ack_timeout
+        _, since = next(iter(self._pending.values()), (None, self._loop.time()))
+        if self._loop.time() >= since + patience:
+            self._end(Trouble(Cause.HALF_OPEN, f"the broker left a packet unanswered for {patience} s"))
+        else:
+            self._watchdog = self._loop.call_later(patience / 4, self._watch)
 
     def _welcome(self, welcome: Welcome) -> None:
         if not self._over.is_set():
             self._is_up = True
             self._told.set()
+            self._watch()
             self._owner.up(self, welcome)
 
     # -- what paho tells, on its own thread

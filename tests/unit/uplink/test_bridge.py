@@ -277,6 +277,17 @@ async def test_what_the_broker_says_at_the_end(broker, until):
         assert [each.cause for each in events.failures] == [Cause.THROTTLED]
 
 
+async def test_a_broker_that_leaves_a_packet_unanswered_is_given_up(broker, until):
+    async with scripted(broker, WELCOME, b"") as settings:
+        async with connected(replace(settings, ack_timeout=1)) as (client, events):
+            with pytest.raises(TransientCloudError, match="unanswered for 1 s"):
+                await client.subscribe([CloudSubscription("a", 1)])
+            assert [each.cause for each in events.losses] == [Cause.HALF_OPEN]
+        async with connected(replace(settings, ack_timeout=1)) as (client, events):
+            assert isinstance(await outcome(client, message()), TransientCloudError)
+            await until(lambda: events.losses)
+
+
 WELCOME = bytes.fromhex("20 03 00 00 00")
 
 
