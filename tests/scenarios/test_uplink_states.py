@@ -42,10 +42,10 @@ class Bus:
 class Core:
     """An uplink and what it needs."""
 
-    def __init__(self, folder, port, db, **more):
+    def __init__(self, folder, port, db, endpoint="127.0.0.1", **more):
         known = {"reconnect_min": 0.02, "reconnect_max": 0.1, "ack_timeout": 20, "aws_limits": False, **more}
         settings = UplinkSettings(
-            "127.0.0.1",
+            endpoint,
             folder / "core.cert.pem",
             folder / "core.key.pem",
             "core",
@@ -138,6 +138,14 @@ async def test_a_port_that_nobody_listens_on(tmp_path, db, unused_tcp_port):
         pass  # for the certificates
     async with running(Core(tmp_path / "cloud", unused_tcp_port, db)) as core:
         await core.has_cause("connection refused")
+
+
+async def test_a_name_that_has_no_address(tmp_path, db):
+    async with listening(ScriptedCloud(), tmp_path / "cloud"):
+        pass  # for the certificates
+    # RFC 2606: no resolver knows a name under .invalid.
+    async with running(Core(tmp_path / "cloud", 8883, db, "cloud.invalid")) as core:
+        assert "cloud.invalid" in await core.has_cause("dns failure")
 
 
 async def test_a_portal_that_speaks_http(tmp_path, db):
