@@ -145,7 +145,7 @@ async def test_a_name_that_has_no_address(tmp_path, db):
         pass  # for the certificates
     # RFC 2606: no resolver knows a name under .invalid.
     async with running(Core(tmp_path / "cloud", 8883, db, "cloud.invalid")) as core:
-        assert "cloud.invalid" in await core.has_cause("dns failure")
+        assert "[cloud] endpoint" in await core.has_cause("dns failure")
 
 
 async def test_a_portal_that_speaks_http(tmp_path, db):
