@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from edgecore.sim.cloud.server import serve
+from tests.doubles.running import started
 
 pytestmark = [pytest.mark.xdist_group("scenario"), pytest.mark.interop]
 
@@ -53,16 +54,11 @@ async def core(site):
 
 @pytest.fixture
 async def cloud(tmp_path):
-    folder, ready = tmp_path / "cloud", asyncio.Event()
-    task = asyncio.create_task(serve(folder, 0, things=(THING,), ready=ready.set))
-    async with asyncio.timeout(20):
-        await ready.wait()
-    port = json.loads((folder / "cloud.json").read_text())["port"]
-    things = folder / "things"
-    yield Where(port, folder / "ca.pem", things / f"{THING}.cert.pem", things / f"{THING}.key.pem")
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    folder = tmp_path / "cloud"
+    async with started(lambda ready: serve(folder, 0, things=(THING,), ready=ready)):
+        port = json.loads((folder / "cloud.json").read_text())["port"]
+        things = folder / "things"
+        yield Where(port, folder / "ca.pem", things / f"{THING}.cert.pem", things / f"{THING}.key.pem")
 
 
 @pytest.fixture(params=["core", "cloud"])

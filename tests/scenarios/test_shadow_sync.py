@@ -13,6 +13,7 @@ import pytest
 
 from edgecore.sim.faults import Proxy
 from edgecore.sim.simcloud import SimulatedCloud
+from tests.doubles.running import running
 from tests.scenarios.conftest import Site
 
 pytestmark = pytest.mark.xdist_group("scenario")
@@ -142,22 +143,17 @@ def core_of(cloud, eventually):
 
     @contextlib.asynccontextmanager
     async def begin(site, thing):
-        line, listens = Proxy("localhost", cloud.endpoint.port), asyncio.Event()
-        carrying = asyncio.create_task(line.run(listens.set))
-        await listens.wait()
-        site.write_group(GROUP)
-        await site.core.initialise(thing, *cloud.options_for(line.port))
-        await site.core.configure(SETTINGS)
-        await site.core.start(site.group)
-        await site.core.add_devices(["lamp"])
-        here = Here(site, line)
-        async with here.device.running():
-            await here.device.until_connected(WITHIN)
-            await eventually(lambda: here.link("up"))
-            yield here
-        carrying.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await carrying
+        async with running(Proxy("localhost", cloud.endpoint.port)) as line:
+            site.write_group(GROUP)
+            await site.core.initialise(thing, *cloud.options_for(line.port))
+            await site.core.configure(SETTINGS)
+            await site.core.start(site.group)
+            await site.core.add_devices(["lamp"])
+            here = Here(site, line)
+            async with here.device.running():
+                await here.device.until_connected(WITHIN)
+                await eventually(lambda: here.link("up"))
+                yield here
 
     return begin
 

@@ -18,6 +18,7 @@ from edgecore.mqtt import packets as p
 from edgecore.sim.cloud import serve
 from edgecore.store import Database
 from edgecore.uplink import Link, UplinkService, UplinkSettings, aws
+from tests.doubles.running import running, started
 from tests.doubles.scripted_cloud import HANG_UP, ScriptedCloud, listening
 
 PATIENCE = 30
@@ -55,6 +56,7 @@ class Core:
         )
         self.bus = Bus()
         self.service = UplinkService(settings, ROWS, Link(SystemClock()), self.bus, db, SystemClock())
+        self.run = self.service.run
 
     def deliver(self, payload, topic="dt/a"):
         return self.bus.targets["cloud"].deliver(Message(topic, payload, 1, device("a")), 1, retain=False)
@@ -78,20 +80,6 @@ class Core:
 async def db(tmp_path):
     async with Database(tmp_path / "core.db") as database:
         yield database
-
-
-@contextlib.asynccontextmanager
-async def running(core):
-    ready = asyncio.Event()
-    task = asyncio.create_task(core.service.run(ready.set))
-    await ready.wait()
-    try:
-        yield core
-        assert not task.done()
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 @contextlib.asynccontextmanager
@@ -224,16 +212,9 @@ async def test_several_connections_share_the_outbox(tmp_path, db):
 
 
 async def test_basic_ingest_goes_to_the_simulated_cloud_by_a_row(tmp_path, db):
-    ready = asyncio.Event()
     folder = tmp_path / "sim"
-    task = asyncio.create_task(serve(folder, 0, ready=ready.set))
-    await ready.wait()
-    try:
+    async with started(lambda ready: serve(folder, 0, ready=ready)):
         port = json.loads((folder / "cloud.json").read_text())["port"]
         async with running(Core(folder, port, db)) as core:
             core.deliver(b"{}", "$aws/rules/store/dt/a")
             await core.until(lambda: core.status["outbox"]["sent"] == 1)
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -8,10 +8,10 @@ uplink's seam (uplink/client.py); the same in bytes, over TLS, in test_class_18_
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 
 import pytest
+from running import started
 
 from edgecore.base.backoff import Backoff
 from edgecore.base.clock import ManualClock
@@ -226,25 +226,11 @@ async def until(condition):
             await asyncio.sleep(0.001)
 
 
-@contextlib.asynccontextmanager
-async def running(service):
-    ready = asyncio.Event()
-    task = asyncio.create_task(service.run(ready.set))
-    async with asyncio.timeout(PATIENCE):
-        await ready.wait()
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 @pytest.fixture
 async def house(tmp_path):
     async with Database(tmp_path / "core.db", StoreSettings(reserve_bytes=0)) as db:
         house = House(db)
-        async with running(house.shadow) as shadow, running(house.uplink) as uplink:
+        async with started(house.shadow.run) as shadow, started(house.uplink.run) as uplink:
             house.tasks = (shadow, uplink)
             house.wires = {name: house.open(name) for name in "ab"}
             async with asyncio.timeout(PATIENCE):

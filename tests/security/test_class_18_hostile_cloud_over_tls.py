@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 
 import pytest
+from running import started
 
 from edgecore.base import identity
 from edgecore.base.clock import SystemClock
@@ -125,20 +126,6 @@ class House:
         assert self.session.got == [*before, "cmd/a/honest"]
 
 
-@contextlib.asynccontextmanager
-async def running(service):
-    ready = asyncio.Event()
-    task = asyncio.create_task(service.run(ready.set))
-    async with asyncio.timeout(PATIENCE):
-        await ready.wait()
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 @pytest.fixture
 async def house(tmp_path):
     cloud = Cloud()
@@ -146,7 +133,7 @@ async def house(tmp_path):
     listening = await asyncio.start_server(cloud.serve, "127.0.0.1", 0, ssl=tls)
     async with listening, Database(tmp_path / "core.db", StoreSettings(reserve_bytes=0)) as db:
         house = House(tmp_path, cloud, listening.sockets[0].getsockname()[1], db)
-        async with running(house.service) as house.task:
+        async with started(house.service.run) as house.task:
             yield house
         cloud.writer.close()
         with contextlib.suppress(ConnectionError):

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 
 import pytest
+from running import running
 
 from edgecore.base.clock import ManualClock
 from edgecore.base.errors import ConfigError, DeploymentError
@@ -11,21 +11,6 @@ from edgecore.base.group import NO_GROUP
 from edgecore.deployments import DeploymentsService, DeploymentsSettings, check_local, restore
 from edgecore.deployments.journal import Journal
 from edgecore.store import durable
-
-
-@asynccontextmanager
-async def running(service):
-    """The service, ready."""
-    ready = asyncio.Event()
-    task = asyncio.create_task(service.run(ready.set))
-    try:
-        async with asyncio.timeout(10):
-            await ready.wait()
-        yield service
-    finally:
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import ssl
 
 import aiohttp
 import pytest
+from running import running
 
 from edgecore.base.clock import SystemClock
 from edgecore.base.errors import CertificateError, NotAuthorizedError, UnavailableError
@@ -62,23 +63,6 @@ def make_service(pki, book):
         )
 
     return make
-
-
-@contextlib.asynccontextmanager
-async def running(service):
-    ready = asyncio.Event()
-    task = asyncio.create_task(service.run(ready.set))
-    waiting = asyncio.create_task(ready.wait())
-    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
-    waiting.cancel()
-    try:
-        if task.done():
-            await task
-        yield service
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 @contextlib.asynccontextmanager

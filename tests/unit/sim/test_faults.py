@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from running import running
 
 from edgecore.sim.faults import Proxy
 
@@ -23,19 +24,6 @@ class Peer(asyncio.Protocol):
 
     def connection_lost(self, exc):
         self.lost.set()
-
-
-@contextlib.asynccontextmanager
-async def running(proxy):
-    ready = asyncio.Event()
-    task = asyncio.create_task(proxy.run(ready.set))
-    await ready.wait()
-    try:
-        yield proxy
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 @pytest.fixture

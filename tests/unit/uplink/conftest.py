@@ -1,13 +1,13 @@
 """Stand-ins for the uplink's neighbours, and a simulated cloud on a real socket."""
 
 import asyncio
-import contextlib
 import json
 import threading
 from dataclasses import dataclass, field
 
 import paho.mqtt.client as mqtt
 import pytest
+from running import started
 
 from edgecore.base.interfaces import Receipt
 from edgecore.sim.cloud import serve
@@ -102,28 +102,9 @@ def bus():
     return FakeBus()
 
 
-@contextlib.asynccontextmanager
-async def running(coroutine_of_ready):
-    """Run a service until the block ends; its own failure ends the test."""
-    ready = asyncio.Event()
-    task = asyncio.create_task(coroutine_of_ready(ready.set))
-    waiting = asyncio.create_task(ready.wait())
-    async with asyncio.timeout(PATIENCE):
-        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    try:
-        if task.done():
-            task.result()
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
 @pytest.fixture
 def run():
-    return running
+    return started
 
 
 @dataclass
@@ -152,10 +133,10 @@ class Cloud:
 @pytest.fixture
 async def cloud(tmp_path):
     folder = tmp_path / "cloud"
-    async with running(lambda ready: serve(folder, 0, things=("observer",), ready=ready)):
+    async with started(lambda ready: serve(folder, 0, things=("observer",), ready=ready)):
         port = json.loads((folder / "cloud.json").read_text())["port"]
         proxy = Proxy("127.0.0.1", port)
-        async with running(proxy.run):
+        async with started(proxy.run):
             yield Cloud(folder, port, proxy)
 
 
