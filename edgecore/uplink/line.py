@@ -122,11 +122,24 @@ class Line:
             self._ended.clear()
             self._again.clear()
             await client.connect()
-            await self._ended.wait()
+            await self._until_ended()
             if self._clock.monotonic() - self._up_at >= STABLE_SECONDS and not self.connection.failures:
                 delays = self._settings.backoff.delays(self._jitter)
             if await self._pause(delays):
                 delays = self._settings.backoff.delays(self._jitter)
+
+    async def _until_ended(self) -> None:
+        """Wait for the end of the attempt, or of the connection; an attempt that takes long is looked into.
+
+        The library holds back a failed handshake for 10 to 30 s, against those who measure time.
+        """
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                await self._ended.wait()
+        except TimeoutError:
+            if not self.connection.connected:
+                self._explain(await self._diagnose(self._settings, self._clock.now()))
+            await self._ended.wait()
 
     async def _pause(self, delays: Iterator[float]) -> bool:
         """Wait until the next try; gives whether it was cut short because the network changed."""
@@ -150,9 +163,12 @@ class Line:
             if found is None and connection.cause is Cause.CLOSED:
                 # All is well up to TLS, and then it hangs up on us: by what we showed it.
                 found = Trouble(Cause.NOT_AUTHORISED, "the cloud hung up before it let us in")
-            if found is not None and found.reason != connection.reason:
-                _log.warning("the cloud cannot be reached: %s", found.reason)
-                connection.explain(found)
+            self._explain(found)
+
+    def _explain(self, found: Trouble | None) -> None:
+        if found is not None and found.reason != self.connection.reason and not self.connection.connected:
+            _log.warning("the cloud cannot be reached: %s", found.reason)
+            self.connection.explain(found)
 
     async def drain(self) -> None:
         """Pump the outbox whenever something happened, or when a failed record is due again."""

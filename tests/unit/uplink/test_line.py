@@ -12,6 +12,7 @@ from edgecore.base.identity import device
 from edgecore.base.message import Message
 from edgecore.store import MemoryQueue, QueueBounds
 from edgecore.uplink.client import Welcome
+from edgecore.uplink.connection import State
 from edgecore.uplink.line import HURRY_SECONDS, Line
 from edgecore.uplink.outbox import LANES, Outbox
 from edgecore.uplink.settings import UplinkSettings
@@ -22,14 +23,20 @@ NEVER = 1_000_000.0
 
 
 class Case:
-    def __init__(self, *, reconnect=NEVER, found=None, busy=False):
+    def __init__(self, *, reconnect=NEVER, found=None, busy=False, patience=NEVER):
         self.clock = ManualClock()
         self.client = FakeClient()
         self.changes = []
         self.looked = 0
         self.found = found
         settings = UplinkSettings(
-            "h", Path("c"), Path("k"), "core", reconnect_min=reconnect, reconnect_max=reconnect
+            "h",
+            Path("c"),
+            Path("k"),
+            "core",
+            reconnect_min=reconnect,
+            reconnect_max=reconnect,
+            connect_timeout=patience,
         )
         bounds = QueueBounds(100, 10_000)
         self.outbox = Outbox(
@@ -139,6 +146,33 @@ async def test_what_says_too_little_is_looked_into(cause, found, then):
         case.fail(cause)
         await Until()(lambda: case.looked == 1 and case.line.connection.cause is then)
         assert case.line.status()["cause"] == then.value
+
+
+async def test_an_attempt_that_takes_long_is_looked_into_while_it_goes_on():
+    case = Case(found=Trouble(Cause.CLOCK, "not yet valid"), patience=0.001)
+    async with case.kept():
+        case.line.attempting()
+        await Until()(lambda: case.line.connection.cause is Cause.CLOCK)
+        assert (case.line.connection.state, case.client.started) == (State.CONNECTING, 1)
+        case.line.failed(Trouble(Cause.TLS, "at last"))
+        assert case.line.connection.cause is Cause.TLS
+        await Until()(lambda: case.line.connection.cause is Cause.CLOCK)
+    assert case.looked == 2
+
+
+async def test_a_connection_that_stands_is_not_looked_into():
+    case = Case(found=Trouble(Cause.CLOCK, "not yet valid"), patience=0.001, reconnect=0.001)
+
+    async def connect_at_once():
+        case.client.started += 1
+        case.connect()
+
+    case.client.connect = connect_at_once
+    async with case.kept():
+        await asyncio.sleep(0.01)  # ten times its patience
+        case.line.lost(Trouble(Cause.REFUSED, "gone"))
+        await case.tries(2)
+    assert case.looked == 0
 
 
 async def test_what_says_enough_is_not():
