@@ -16,8 +16,6 @@ import sys
 import boto3
 import pytest
 
-from edgecore.sim.simcloud import SimulatedCloud
-
 pytestmark = pytest.mark.xdist_group("scenario")
 
 REGION = "eu-west-1"
@@ -153,14 +151,6 @@ def vendor(folder):
 
 async def is_active(site):
     return await site.status("deployments", "status", "state") == "active"
-
-
-@pytest.fixture
-async def cloud(tmp_path):
-    made = SimulatedCloud(tmp_path / "cloud", tmp_path / "cloud.log", [])
-    await made.start()
-    yield made
-    await made.stop()
 
 
 async def test_boto3_writes_with_the_credentials_that_the_core_traded(site, cloud, eventually, tmp_path):
