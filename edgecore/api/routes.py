@@ -18,6 +18,7 @@ from edgecore import __version__
 from edgecore.api.device_routes import DeviceRoutes
 from edgecore.api.feed import Feed
 from edgecore.api.metrics import CONTENT_TYPE, exposition
+from edgecore.api.outbox_routes import OutboxRoutes
 from edgecore.api.password_routes import PasswordRoutes
 from edgecore.api.peer import local_operator, peer_uid
 from edgecore.api.replies import PublishRequest, error_reply, http_error_reply
@@ -26,7 +27,15 @@ from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.errors import EdgecoreError, NotAuthorizedError, RefusedError
 from edgecore.base.identity import Principal
-from edgecore.base.interfaces import Bus, DevicePasswords, Devices, ShadowList, Statuses, Subscriber
+from edgecore.base.interfaces import (
+    AsideMessages,
+    Bus,
+    DevicePasswords,
+    Devices,
+    ShadowList,
+    Statuses,
+    Subscriber,
+)
 from edgecore.base.message import Message
 from edgecore.base.topic import check_filter, check_topic
 
@@ -57,6 +66,7 @@ class Routes:
         passwords: DevicePasswords,
         statuses: Statuses,
         shadows: ShadowList,
+        aside: Callable[[], AsideMessages],
         clock: Clock,
         own_uid: int,
     ) -> None:
@@ -64,6 +74,7 @@ class Routes:
         self._bus = bus
         self._device_routes = DeviceRoutes(devices, self._operator)
         self._password_routes = PasswordRoutes(passwords, self._operator)
+        self._outbox_routes = OutboxRoutes(aside, self._operator)
         self._statuses = statuses
         self._shadows = shadows
         self._clock = clock
@@ -82,6 +93,7 @@ class Routes:
                 web.get("/shadows", self._all_shadows),
                 *self._device_routes.table(),
                 *self._password_routes.table(),
+                *self._outbox_routes.table(),
                 web.post("/publish", self._publish),
                 web.get("/subscribe", self._subscribe),
             ]

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from edgecore.api.routes import OperatorBus, Routes
 from edgecore.api.settings import ApiSettings
 from edgecore.base.clock import Clock
 from edgecore.base.errors import ConfigError, UnavailableError
-from edgecore.base.interfaces import DevicePasswords, Devices, Ready, ShadowList, Statuses
+from edgecore.base.interfaces import AsideMessages, DevicePasswords, Devices, Ready, ShadowList, Statuses
 
 SOCKET_NAME: Final = "control.sock"
 # unix(7): sun_path has 108 bytes with its terminating null byte.
@@ -31,7 +31,10 @@ _PROBE: Final = 1.0
 
 
 class ApiService:
-    """Serves the control API on `run_dir`/control.sock to root and to the user that the core runs as."""
+    """Serves the control API on `run_dir`/control.sock to root and to the user that the core runs as.
+
+    `aside` gives the uplink that runs now: a deployment replaces it.
+    """
 
     def __init__(
         self,
@@ -41,11 +44,14 @@ class ApiService:
         passwords: DevicePasswords,
         statuses: Statuses,
         shadows: ShadowList,
+        aside: Callable[[], AsideMessages],
         run_dir: Path,
         clock: Clock,
     ) -> None:
         self._path = run_dir / SOCKET_NAME
-        self._routes = Routes(settings, bus, devices, passwords, statuses, shadows, clock, os.geteuid())
+        self._routes = Routes(
+            settings, bus, devices, passwords, statuses, shadows, aside, clock, os.geteuid()
+        )
 
     async def run(self, ready: Ready) -> None:
         """Serve until cancelled. Raises ConfigError for a path that is too long, UnavailableError."""

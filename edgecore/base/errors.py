@@ -20,6 +20,7 @@ EdgecoreError
 ├── FrameSourceError       a camera or file that gives no frames
 ├── DeploymentError        carries the step that failed
 ├── CertificateError       a certificate, key or signing request that cannot be used
+├── OutboxError            a message of the outbox that is not there, or that cannot be done to what was asked
 ├── PasswordError          a password that no device may be given
 └── UnavailableError       an optional part is not installed; says how to install it
 """
@@ -136,6 +137,10 @@ class DeploymentError(EdgecoreError):
 
 class CertificateError(EdgecoreError):
     """A certificate, key or signing request cannot be used."""
+
+
+class OutboxError(EdgecoreError):
+    """A message that was set aside is not there, or not what was asked can be done to it."""
 
 
 class PasswordError(EdgecoreError):

@@ -150,6 +150,55 @@ class CloudLink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """A message that the cloud will never take, kept with the reason. Times are epoch seconds.
+
+    `time`: when it was set aside; `came_at`: when it came into the outbox. `id`: its name for operators.
+    One that cannot be read has the topic "?", and its bytes as payload.
+    """
+
+    reason: str
+    time: float
+    topic: str
+    payload: bytes = b""
+    id: str = ""
+    came_at: float = 0.0
+    qos: int = 0
+    sender: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AsideOutcome:
+    """What a command did to messages that were set aside: to how many, and why not to others, by their id."""
+
+    done: int
+    left: Mapping[str, str]
+
+
+class AsideMessages(Protocol):
+    """The messages that the cloud will never take, for the control API.
+
+    Every method raises OutboxError for an id that is none, and when there is no outbox.
+    """
+
+    async def set_aside(self, after: str = "", limit: int = 100) -> Sequence[SetAside]:
+        """At most `limit`, the oldest first, from behind the one with the id `after`."""
+        ...
+
+    async def find_aside(self, name: str) -> SetAside:
+        """The one with the id `name`. Raises OutboxError when it is not there."""
+        ...
+
+    async def retry_aside(self, names: Sequence[str] | None) -> AsideOutcome:
+        """Put those, or all, into the outbox again, as if they came now; each leaves here in that commit."""
+        ...
+
+    async def drop_aside(self, names: Sequence[str] | None) -> AsideOutcome:
+        """Give up those, or all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """Temporary AWS credentials. `expiration`: as AWS writes it; `expires_at`: the same in epoch seconds."""
 

@@ -32,6 +32,7 @@ VERBS: Final = {
     "pub": "Publish a message, as the operator or as a device.",
     "sub": "Watch messages, as the operator or as a device.",
     "shadow": "Read, change and watch device shadows.",
+    "outbox": "Look at messages that the cloud will never take; send them again, or drop them.",
     "sim": "Run simulated neighbours: a cloud to develop against.",
 }
 

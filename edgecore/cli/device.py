@@ -20,6 +20,7 @@ from edgecore.cli.output import emit_json, say
 device = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
+    add_completion=False,
     help="Add, show, renew and revoke client devices and their certificates.",
 )
 

@@ -36,6 +36,7 @@ from edgecore.shadow.topics import SHADOW_NAME, ShadowId
 shadow = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
+    add_completion=False,
     help="Read, change and watch device shadows, as the operator or as the device itself.",
 )
 

@@ -16,6 +16,7 @@ from edgecore.cli.sim_cloud import add_commands
 sim = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
+    add_completion=False,
     help="Run simulated neighbours: a cloud to develop against.",
 )
 

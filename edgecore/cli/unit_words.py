@@ -112,7 +112,8 @@ def _uplink(own: Own) -> Iterator[str]:
     yield "the outbox drops messages" if outbox.get("alarm") is not None else ""
     yield "looking for the message at which the cloud hangs up" if outbox.get("probing") else ""
     yield _count(_number(outbox, "sent"), "sent", "sent")
-    yield _count(_number(outbox, "set_aside"), "refused there and set aside", "refused there and set aside")
+    aside = "refused there and set aside: edgecore outbox list"
+    yield _count(_number(outbox, "set_aside"), aside, aside)
     yield _reasons(own, "dropped", "dropped")
     yield _reasons(outbox, "dropped", "dropped")
     yield _count(_number(_table(own, "inbound"), "received"), "received", "received")

@@ -16,9 +16,9 @@ from pathlib import Path
 from edgecore.api import ApiService
 from edgecore.base import identity
 from edgecore.base.clock import Clock
-from edgecore.base.errors import DeploymentError
+from edgecore.base.errors import DeploymentError, OutboxError
 from edgecore.base.group import NO_GROUP, ActiveGroup, DeviceSpec
-from edgecore.base.interfaces import Ready, Service, ShadowSummary
+from edgecore.base.interfaces import AsideMessages, Ready, Service, ShadowSummary
 from edgecore.config import Config
 from edgecore.daemon.health import Notifier, Watchdog
 from edgecore.daemon.lifecycle import ESSENTIAL, NEVER
@@ -85,6 +85,7 @@ class House:
         self._kept: KeptSessions | None = None
         self._door: ListenerService | None = None
         self._documents: ShadowService | None = None
+        self._back_door: UplinkService | None = None
         books.registry.on_revoked(self._revoked)
         books.registry.on_trust_changed(self._trust_changed)
         books.passwords.on_changed(self._password_changed)
@@ -194,6 +195,11 @@ class House:
         """See base ShadowList."""
         return self._documents.shadows() if self._documents is not None else ()
 
+    def _aside(self) -> AsideMessages:
+        if self._back_door is None:
+            raise OutboxError("the uplink has not started yet: try again in a moment")
+        return self._back_door
+
     # What it is made of -----------------------------------------------------------------------------
 
     def _watchdog(self) -> Service:
@@ -225,7 +231,10 @@ class House:
 
     def _uplink(self) -> Service:
         rows = self._active.group.routes
-        return UplinkService(self._config.uplink, rows, self._link, self.router, self._db, self._clock)
+        self._back_door = UplinkService(
+            self._config.uplink, rows, self._link, self.router, self._db, self._clock
+        )
+        return self._back_door
 
     def _deployments(self) -> Service:
         return DeploymentsService(
@@ -241,7 +250,17 @@ class House:
     def _api(self) -> Service:
         settings, run = self._config.api, self._config.paths.run
         devices, passwords = self._registry, self._passwords
-        return ApiService(settings, self.router, devices, passwords, self.supervisor, self, run, self._clock)
+        return ApiService(
+            settings,
+            self.router,
+            devices,
+            passwords,
+            self.supervisor,
+            self,
+            self._aside,
+            run,
+            self._clock,
+        )
 
     def _sys_topics(self) -> Service:
         return SysTopics(self._config.listener.sys_interval, self.router, self.supervisor, self._clock)

@@ -9,19 +9,21 @@ from edgecore.store.dictionary import Dictionary
 from edgecore.store.envelope import decode_message, encode_message
 from edgecore.store.lock import StoreLock
 from edgecore.store.memory import MemoryQueue
-from edgecore.store.queue import DurableQueue
+from edgecore.store.queue import IDS_PER_OPENING, DurableQueue, Place
 from edgecore.store.retained import RetainedStore
 from edgecore.store.sessions import Loaded, SessionStore, StoredRow
 from edgecore.store.settings import StoreSettings
 from edgecore.store.transaction import Connection
 
 __all__ = [
+    "IDS_PER_OPENING",
     "Connection",
     "Database",
     "Dictionary",
     "DurableQueue",
     "Loaded",
     "MemoryQueue",
+    "Place",
     "QueueBounds",
     "RetainedStore",
     "SessionStore",

@@ -118,15 +118,20 @@ def make_room(
         return [], True
     if bounds.overflow == "refuse":
         dropped[REFUSED] = dropped.get(REFUSED, 0) + 1
-        raise RefusedError(
-            f"queue {name} is full: {lanes.count} records, {lanes.bytes} bytes; "
-            f"at most {bounds.max_records} and {bounds.max_bytes}"
-        )
+        raise RefusedError(no_room(name, lanes, bounds))
     evicted = evict(lanes, bounds, size, dropped, lane=lane, kept=kept)
     room = fits(lanes, bounds, size)
     if not room:
         dropped[OVERFLOW] = dropped.get(OVERFLOW, 0) + 1
     return evicted, room
+
+
+def no_room(name: str, lanes: Lanes, bounds: QueueBounds) -> str:
+    """What is said of a queue that is full."""
+    return (
+        f"queue {name} is full: {lanes.count} records, {lanes.bytes} bytes; "
+        f"at most {bounds.max_records} and {bounds.max_bytes}"
+    )
 
 
 def fits(lanes: Lanes, bounds: QueueBounds, size: int, records: int = 1) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from edgecore.base.commit import Commit
-from edgecore.store.bounds import Lanes, QueueBounds, make_room, no_record
+from edgecore.base.errors import RefusedError
+from edgecore.store.bounds import Lanes, QueueBounds, fits, make_room, no_record, no_room
 from edgecore.store.ledger import TAGS
-from edgecore.store.queue import TAG_BYTES, Record, take
+from edgecore.store.queue import TAG_BYTES, Place, Record, take
 
 
 def _done() -> Commit:
@@ -66,6 +68,22 @@ class MemoryQueue:
             self._lanes.add(lane, identifier, size, tag % TAGS)
             self._records[lane][identifier] = record
         return identifier, _done()
+
+    def place(self, identifier: int) -> Place | None:
+        """The place of a record that is held; None of one that is not."""
+        return Place((0, identifier), partial(self._has_left, identifier)) if identifier in self else None
+
+    def append_from(self, place: Place, record: Record, lane: int = 0, tag: int = 0) -> tuple[int, Commit]:
+        """As `append`, in the place of another queue's record, as DurableQueue does."""
+        if not fits(self._lanes, self._bounds, len(record) + self._prefix):
+            raise RefusedError(no_room(self.name, self._lanes, self._bounds))
+        identifier, commit = self.append(record, lane, tag)
+        commit.when_done(place.done)
+        return identifier, commit
+
+    def _has_left(self, identifier: int, error: Exception | None) -> None:
+        if error is None:
+            self.ack([identifier])
 
     async def peek(self, after: int, limit: int, max_bytes: int, lane: int = 0) -> list[tuple[int, Record]]:
         """Up to `limit` records of the lane with ids above `after`, in order, as DurableQueue does."""

@@ -20,7 +20,17 @@ from typing import Final
 from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.store.batch import Batch, Batcher
-from edgecore.store.bounds import FAILED, REFUSED, Lanes, QueueBounds, evict, make_room, no_record
+from edgecore.store.bounds import (
+    FAILED,
+    REFUSED,
+    Lanes,
+    QueueBounds,
+    evict,
+    fits,
+    make_room,
+    no_record,
+    no_room,
+)
 from edgecore.store.database import Database, durable
 from edgecore.store.ledger import TAGS
 
@@ -65,6 +75,7 @@ class _Rows:
 
     inserts: list[tuple[int, int, Record]] = field(default_factory=list)
     deletes: list[tuple[int, int]] = field(default_factory=list)
+    left: list[tuple[int, int]] = field(default_factory=list)  # of other queues, in whose place inserts came
 
 
 def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
@@ -72,6 +83,16 @@ def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
         connection.executemany(INSERT, rows.inserts)
     if rows.deletes:
         connection.executemany(DELETE, rows.deletes)
+    if rows.left:
+        connection.executemany(DELETE, rows.left)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record lies in its queue, to be given to the `append_from` of another one."""
+
+    row: tuple[int, int]
+    done: Callable[[Exception | None], None]  # to be called with what became of it: None when it has left
 
 
 class DurableQueue:
@@ -152,6 +173,32 @@ class DurableQueue:
         if is_first:
             batch.commit.when_done(partial(self._appended, batch.rows))
         return identifier, batch.commit
+
+    def place(self, identifier: int) -> Place | None:
+        """The place of a record that is held; None of one that is not."""
+        for lane, ledger in enumerate(self._lanes.ledgers):
+            if identifier in ledger:
+                return Place((self._keys[lane], identifier), partial(self._has_left, identifier))
+        return None
+
+    def append_from(self, place: Place, record: Record, lane: int = 0, tag: int = 0) -> tuple[int, Commit]:
+        """As `append`, in the place of another queue's record in this database: both happen, or neither.
+
+        The other queue counts its record until the Commit is resolved. Nothing gives way to the new one:
+        raises RefusedError when there is no room for it.
+        """
+        if not fits(self._lanes, self._bounds, len(record) + self._prefix):
+            raise RefusedError(no_room(self.name, self._lanes, self._bounds))
+        identifier, commit = self.append(record, lane, tag)
+        batch = self._appends.open()
+        if batch is not None:  # else the database is of no use, and the Commit says so
+            batch.rows.left.append(place.row)
+        commit.when_done(place.done)
+        return identifier, commit
+
+    def _has_left(self, identifier: int, error: Exception | None) -> None:
+        if error is None:
+            self._lanes.remove(identifier)
 
     async def peek(self, after: int, limit: int, max_bytes: int, lane: int = 0) -> list[tuple[int, Record]]:
         """Up to `limit` records of the lane with ids above `after`, in order.

@@ -15,13 +15,14 @@ from typing import Final
 
 from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit
-from edgecore.base.errors import StoreError
+from edgecore.base.errors import PermanentCloudError, StoreError
 from edgecore.base.group import PRIORITIES, Row
 from edgecore.base.identity import CLOUD, CORE, Principal
+from edgecore.base.interfaces import SetAside
 from edgecore.base.message import Message
-from edgecore.store import DurableQueue, MemoryQueue, decode_message, durable
+from edgecore.store import DurableQueue, MemoryQueue, Place, decode_message, durable
 from edgecore.uplink.alarm import TOPIC, Alarm
-from edgecore.uplink.aside import Aside, SetAside
+from edgecore.uplink.aside import Aside
 from edgecore.uplink.channel import FETCH_BYTES, FETCH_RECORDS, TOO_OLD, Channel, Shelf, Tally
 from edgecore.uplink.entry import Entry, Places
 from edgecore.uplink.mapping import limits_of, refuse_message
@@ -71,6 +72,11 @@ class Outbox:
         """Whom the messages are for."""
         return CLOUD
 
+    @property
+    def aside(self) -> Aside:
+        """What was set aside."""
+        return self._aside
+
     async def open(self) -> None:
         """Find what an earlier run left. Raises StoreError."""
         await self._queue.open()
@@ -108,6 +114,28 @@ class Outbox:
         self._steps.look(now, self._clock.monotonic())
         self._steps.appended(identifier)
         if live:
+            lane, tag = place.priority, place.tag
+            channel.add_live(Entry(identifier, record, message, now, lane, tag, ordered=place.ordered))
+        else:
+            channel.appended(place.priority)
+        return commit
+
+    def put_back(self, record: bytes, left: Place) -> Commit:
+        """Take a record that was set aside again, as if it came now: in the same commit it leaves `left`.
+
+        Raises StoreError for one that cannot be read, PermanentCloudError for one that the cloud would still
+        refuse, RefusedError when there is no room: nothing gives way to it.
+        """
+        message = decode_message(read_record(record)[1])
+        if reason := refuse_message(message, self._limits):
+            raise PermanentCloudError(reason)
+        now, place = self._clock.now(), self._places.of(message.topic)
+        channel, record = self.channels[place.share % len(self.channels)], make_record(message, now)
+        live = channel.takes_live(message.topic, place, len(record))
+        identifier, commit = self._queue.append_from(left, record, place.priority, place.tag)
+        self._steps.look(now, self._clock.monotonic())
+        self._steps.appended(identifier)
+        if live:  # else what comes of its topic next, and goes from memory, would pass it
             lane, tag = place.priority, place.tag
             channel.add_live(Entry(identifier, record, message, now, lane, tag, ordered=place.ordered))
         else:

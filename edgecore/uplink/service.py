@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Final
 
 from edgecore.base.clock import Clock
-from edgecore.base.errors import CloudError
+from edgecore.base.errors import CloudError, OutboxError
 from edgecore.base.group import Row
-from edgecore.base.interfaces import Bus, Ready
+from edgecore.base.interfaces import AsideOutcome, Bus, Ready, SetAside
 from edgecore.store import Database, DurableQueue, QueueBounds
-from edgecore.uplink.aside import SetAside
+from edgecore.uplink.aside import PAGE
 from edgecore.uplink.client import CloudClient
 from edgecore.uplink.clients import open_client
 from edgecore.uplink.diagnosis import diagnose
@@ -65,9 +65,31 @@ class UplinkService:
         """The state of the connection, of the outbox and of what comes in."""
         return self._inner.status()
 
-    async def set_aside(self) -> list[SetAside]:
-        """All messages that the cloud will never take and that are kept, the oldest first."""
-        return await self._inner.set_aside()
+    # -- base AsideMessages: what the cloud will never take
+
+    async def set_aside(self, after: str = "", limit: int = PAGE) -> list[SetAside]:
+        """See base AsideMessages."""
+        return await self._outbox().aside.page(after, limit)
+
+    async def find_aside(self, name: str) -> SetAside:
+        """See base AsideMessages."""
+        return await self._outbox().aside.find(name)
+
+    async def retry_aside(self, names: Sequence[str] | None) -> AsideOutcome:
+        """See base AsideMessages."""
+        outbox = self._outbox()
+        return await outbox.aside.retry(names, outbox.put_back)
+
+    async def drop_aside(self, names: Sequence[str] | None) -> AsideOutcome:
+        """See base AsideMessages."""
+        return await self._outbox().aside.drop(names)
+
+    def _outbox(self) -> Outbox:
+        if isinstance(self._inner, _WithoutCloud):
+            raise OutboxError(
+                "no cloud is configured here, so there is no outbox: see [cloud] in edgecore.toml"
+            )
+        return self._inner.outbox
 
 
 class _WithoutCloud:
@@ -89,9 +111,6 @@ class _WithoutCloud:
 
     def status(self) -> dict[str, object]:
         return self._target.status()
-
-    async def set_aside(self) -> list[SetAside]:
-        return []
 
 
 class _WithCloud:
@@ -145,6 +164,11 @@ class _WithCloud:
         self._subscribing = False
         self._subscribed = 0
         self._refused: dict[str, str] = dict(self._mapping.refused)
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits for the cloud, and what it will never take."""
+        return self._outbox
 
     async def run(self, ready: Ready) -> None:
         await self._outbox.open()
@@ -231,9 +255,6 @@ class _WithCloud:
             line.wake()
         if self._outbox.is_losing:
             self._look.set()
-
-    async def set_aside(self) -> list[SetAside]:
-        return await self._outbox.set_aside()
 
     def status(self) -> dict[str, object]:
         more = {line.connection.connected for line in self._lines[1:]}

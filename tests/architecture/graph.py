@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,7 @@ class Import:
     typing_only: bool
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name -> file, for all of edgecore."""
     found = {}
@@ -63,6 +65,7 @@ def _walk(node: ast.AST, module: str, found: list[Import], *, lazy: bool, typing
             _walk(child, module, found, lazy=lazy or inside, typing_only=typing_only or guarded)
 
 
+@cache
 def all_imports() -> list[Import]:
     """Every import of every module of edgecore."""
     return [each for module, path in modules().items() for each in imports(module, path)]

@@ -153,6 +153,17 @@ def test_heavy_imports_have_one_home_each():
     assert wrong == []
 
 
+def test_what_only_tests_need_is_never_imported():
+    """boto3 is what a function brings along, moto what it is tested against."""
+    ours_not = {"boto3", "botocore", "moto", "flask", "flask_cors", "pytest", "hypothesis"}
+    wrong = [
+        f"{each.module}:{each.line} imports {each.target}"
+        for each in graph.all_imports()
+        if each.target.split(".")[0] in ours_not
+    ]
+    assert wrong == []
+
+
 def test_there_are_no_cycles_between_modules():
     edges = {}
     for each in ours():

@@ -10,8 +10,8 @@ from edgecore.store import Database, DurableQueue, MemoryQueue, QueueBounds, Sto
 async def make(request, tmp_path):
     if request.param == "memory":
 
-        async def memory(bounds, lanes=1):
-            queue = MemoryQueue("q", bounds, lanes)
+        async def memory(bounds, lanes=1, name="q"):
+            queue = MemoryQueue(name, bounds, lanes)
             await queue.open()
             return queue
 
@@ -19,8 +19,8 @@ async def make(request, tmp_path):
         return
     async with Database(tmp_path / "core.db", StoreSettings(reserve_bytes=0)) as db:
 
-        async def disk(bounds, lanes=1):
-            queue = DurableQueue(db, "q", bounds, lanes)
+        async def disk(bounds, lanes=1, name="q"):
+            queue = DurableQueue(db, name, bounds, lanes)
             await queue.open()
             return queue
 
@@ -132,3 +132,31 @@ async def test_a_full_queue_spares_what_is_kept_and_takes_nothing_lower(make):
     await durable(commit)
     assert low not in queue
     assert queue.dropped == {"overflow": 2}
+
+
+async def test_a_record_takes_the_place_of_one_of_another_queue(make):
+    source, target = await make(QueueBounds(9, 99)), await make(QueueBounds(9, 99), lanes=3, name="other")
+    one, two = (source.append(each)[0] for each in (b"1", b"2"))
+    identifier, commit = target.append_from(source.place(one), b"new", lane=2, tag=7)
+    await durable(commit)
+    assert await source.peek(0, 9, 99) == [(two, b"2")]
+    assert await target.peek(0, 9, 99, lane=2) == [(identifier, b"new")]
+    assert (source.count, source.bytes, target.count, target.held(7)) == (1, 1, 1, 1)
+
+
+async def test_there_is_no_place_of_what_is_not_held(make):
+    queue = await make(QueueBounds(9, 99))
+    identifier, _ = queue.append(b"x")
+    await durable(queue.ack([identifier]))
+    assert queue.place(identifier) is None
+
+
+@pytest.mark.parametrize("bounds", [QueueBounds(1, 99), QueueBounds(9, 4)])
+async def test_nothing_gives_way_to_what_comes_from_another_queue(make, bounds):
+    source, target = await make(QueueBounds(9, 99)), await make(bounds, name="other")
+    one, _ = source.append(b"xxxx")
+    target.append(b"old")
+    with pytest.raises(RefusedError, match="queue other is full: 1 records, 3 bytes"):
+        target.append_from(source.place(one), b"new")
+    assert (source.count, target.count, target.dropped) == (1, 1, {})
+    assert [record for _, record in await target.peek(0, 9, 99)] == [b"old"]

@@ -20,6 +20,7 @@ import pytest
 
 from edgecore.sim.core import Core
 from edgecore.sim.device import Device
+from edgecore.sim.simcloud import SimulatedCloud
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 # Seconds. Only a fault takes as long.
@@ -85,6 +86,15 @@ async def site(tmp_path):
     yield made
     code = await made.core.stop()
     assert code == 0, made.log.read_text()[-2000:]
+
+
+@pytest.fixture
+async def cloud(tmp_path):
+    """A simulated cloud in a process of its own, with an observer among its things."""
+    made = SimulatedCloud(tmp_path / "cloud", tmp_path / "cloud.log", ["observer"])
+    await made.start()
+    yield made
+    await made.stop()
 
 
 @pytest.fixture

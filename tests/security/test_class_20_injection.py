@@ -25,9 +25,9 @@ from edgecore.api import ApiService, ApiSettings
 from edgecore.api.metrics import exposition
 from edgecore.base import identity
 from edgecore.base.clock import ManualClock
-from edgecore.base.errors import CertificateError
+from edgecore.base.errors import CertificateError, OutboxError
 from edgecore.base.group import DeviceSpec, Row
-from edgecore.base.interfaces import DeviceRecord, Receipt, ShadowSummary
+from edgecore.base.interfaces import AsideOutcome, DeviceRecord, Receipt, SetAside, ShadowSummary
 from edgecore.base.message import Message
 from edgecore.cli import device_words, status, sub
 from edgecore.cli.output import emit_json, say
@@ -101,6 +101,26 @@ class Shadows:
         return [self._summary]
 
 
+class Aside:
+    """An outbox whose cloud says `evil` of a message."""
+
+    def __init__(self, evil):
+        self._one = SetAside(evil, 5.0, f"t/{evil}", evil.encode(), "1-1", sender="device:one")
+
+    async def set_aside(self, _after, _limit):
+        return [self._one]
+
+    async def find_aside(self, name):
+        if name != "1-1":
+            raise OutboxError(f"no message {name}")
+        return self._one
+
+    async def retry_aside(self, _names):
+        return AsideOutcome(0, {"1-1": self._one.reason})
+
+    drop_aside = retry_aside
+
+
 class Passwords:
     def __init__(self, evil):
         self._names = (evil,)
@@ -120,6 +140,7 @@ async def window(folder, evil):
         Passwords(evil),
         Statuses(evil),
         Shadows(evil),
+        lambda: Aside(evil),
         folder / "run",
         ManualClock(),
     )
@@ -154,6 +175,11 @@ async def test_class_20_the_api_says_what_it_was_told_and_nothing_but_json(tmp_p
         async with client.get("/shadows") as response:
             assert is_json(response)
             assert (await response.json())["shadows"][0]["cloud"] == evil
+        async with client.get("/outbox/aside") as response:
+            assert is_json(response)
+            assert (await response.json())["messages"][0]["reason"] == evil
+        async with client.post("/outbox/aside/retry", json={"all": True}) as response:
+            assert (await response.json())["left"] == {"1-1": evil}
         async with client.get("/passwords") as response:
             assert (await response.json())["devices"] == [evil]
 
@@ -165,6 +191,9 @@ async def test_class_20_the_api_says_what_it_was_told_and_nothing_but_json(tmp_p
         ("GET", "/{}", None),
         ("DELETE", "/status", None),
         ("GET", "/devices/{}", None),
+        ("GET", "/outbox/aside/{}", None),
+        ("GET", "/outbox/aside?limit={}", None),
+        ("POST", "/outbox/aside/drop", {"{}": True}),
         ("POST", "/devices", {"name": "{}"}),
         ("POST", "/publish", {"topic": "{}/#"}),
         ("POST", "/publish", {"topic": "t", "{}": 1}),

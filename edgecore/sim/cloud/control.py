@@ -25,6 +25,7 @@ from aiohttp import web
 
 from edgecore.base.errors import EdgecoreError
 from edgecore.sim.cloud.broker import Broker
+from edgecore.sim.cloud.credentials import Provider
 from edgecore.sim.cloud.live import Live
 from edgecore.sim.cloud.shadows import Reply
 
@@ -54,9 +55,10 @@ class Keeper(Protocol):
 class ControlDoor:
     """The routes of the control door."""
 
-    def __init__(self, broker: Broker, live: Live, keeper: Keeper, folder: Path) -> None:
+    def __init__(self, broker: Broker, live: Live, provider: Provider, keeper: Keeper, folder: Path) -> None:
         self._broker = broker
         self._live = live
+        self._provider = provider
         self._keeper = keeper
         self._folder = folder
 
@@ -85,6 +87,7 @@ class ControlDoor:
             "faults": self._broker.faults.status(),
             "lost": self._broker.faults.lost,
             "jobs": self._broker.jobs.names(),
+            "credentials": self._provider.status(),
             "folder": str(self._folder),
         }
 

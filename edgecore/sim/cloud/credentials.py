@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,8 @@ DEFAULT_SECONDS: Final = 3600
 # AWS takes 900 to 43200; a test wants credentials that end soon.
 MIN_SECONDS: Final = 1
 MAX_SECONDS: Final = 43_200
+# What is remembered of what was given: a test looks at the last few.
+REMEMBERED: Final = 100
 _ALIAS: Final = re.compile(r"[\w=,@-]{1,128}")
 
 Document = dict[str, object]
@@ -52,7 +55,7 @@ class Provider:
         self._aliases = aliases
         self._seconds = seconds
         self._random = random
-        self.issued: dict[str, str] = {}
+        self._issued: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
 
     def issue(self, alias: str, thing: str | None, holder: Holder, access: Access, wall: float) -> Answer:
         """Answer a request for the credentials of a role alias. `thing`: of x-amzn-iot-thingname."""
@@ -63,7 +66,7 @@ class Provider:
             return self._refused(403, "Access Denied")
         ends = dt.datetime.fromtimestamp(int(wall) + (self._aliases or {}).get(alias, self._seconds), dt.UTC)
         key_id = "ASIA" + base64.b32encode(self._random(10)).decode()
-        self.issued[key_id] = alias
+        self._issued.append((key_id, alias))
         return Answer(
             200,
             {
@@ -75,6 +78,10 @@ class Provider:
                 }
             },
         )
+
+    def status(self) -> list[dict[str, str]]:
+        """The key ids of the credentials that were given last, the oldest first, and for which alias."""
+        return [{"accessKeyId": key_id, "alias": alias} for key_id, alias in self._issued]
 
     def _refused(self, status: int, message: str) -> Answer:
         return Answer(status, {"message": message, "traceId": self._random(16).hex()})

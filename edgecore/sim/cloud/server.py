@@ -88,7 +88,7 @@ async def serve(
     broker = Broker(shadows, live.wake, redelivery, limits, account, Faults(chance))
     cloud = _Cloud(directory, broker, live, shadows, journal)
     data_plane = DataPlane(broker, live, provider, cloud.healthy).application()
-    control = ControlDoor(broker, live, cloud, directory).application()
+    control = ControlDoor(broker, live, provider, cloud, directory).application()
     try:
         async with (
             listening(host, port) as mqtt,

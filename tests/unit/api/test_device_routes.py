@@ -73,6 +73,7 @@ async def ask(devices, tmp_path):
         NoPasswords(),
         NoUnits(),
         None,  # nobody asks for shadows
+        None,  # nor for the outbox
         tmp_path / "run",
         ManualClock(),
     )

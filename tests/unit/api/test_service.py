@@ -103,6 +103,7 @@ class Window:
             self.passwords,
             self.statuses,
             self,
+            None,  # the outbox has tests of its own
             self.run_dir,
             ManualClock(),
         )

@@ -11,10 +11,16 @@ import pytest
 
 from edgecore.api import ApiService, ApiSettings
 from edgecore.base.clock import ManualClock
-from edgecore.base.errors import CertificateError, PasswordError
+from edgecore.base.errors import CertificateError, OutboxError, PasswordError
 from edgecore.base.group import Row
 from edgecore.base.identity import CLOUD, CORE
-from edgecore.base.interfaces import DeviceCertificate, DeviceRecord, IssuedCertificate, Rotation
+from edgecore.base.interfaces import (
+    AsideOutcome,
+    DeviceCertificate,
+    DeviceRecord,
+    IssuedCertificate,
+    Rotation,
+)
 from edgecore.base.message import Message
 from edgecore.cli import main
 from edgecore.config.paths import Paths
@@ -129,6 +135,38 @@ class FakePasswords:
         return tuple(sorted(self.known))
 
 
+class FakeAside:
+    """Messages that were set aside; those that are `stubborn` can be sent no more."""
+
+    def __init__(self):
+        self.kept = {}
+        self.stubborn = {}
+
+    async def set_aside(self, after, limit):
+        return [one for one in self.kept.values() if one.id > after][:limit]
+
+    async def find_aside(self, name):
+        if name not in self.kept:
+            raise OutboxError(f"message {name}: it is not set aside")
+        return self.kept[name]
+
+    async def retry_aside(self, names):
+        return self._take(names, self.stubborn)
+
+    async def drop_aside(self, names):
+        return self._take(names, {})
+
+    def _take(self, names, left):
+        wanted = list(self.kept) if names is None else names
+        left = {
+            name: left.get(name, "it is not set aside")
+            for name in wanted
+            if name in left or name not in self.kept
+        }
+        gone = [self.kept.pop(name) for name in wanted if name not in left]
+        return AsideOutcome(len(gone), left)
+
+
 class Core:
     """What answers on D/run/control.sock. `D` is `folder`."""
 
@@ -139,6 +177,7 @@ class Core:
         self.cloud = Taker()
         self.devices = FakeDevices()
         self.passwords = FakePasswords()
+        self.aside = FakeAside()
         self.router = Router(ManualClock())
         self.router.set_rows([Row(("device:*",), ("to/cloud",), ("cloud",))], {})
         self.router.attach("cloud", self.cloud)
@@ -180,7 +219,8 @@ class Core:
         self._end = asyncio.Event()
         clock = ManualClock()
         run = Paths.under(self.folder).run
-        service = ApiService(ApiSettings(), self.router, self.devices, self.passwords, self, self, run, clock)
+        rooms = (self.router, self.devices, self.passwords, self, self, lambda: self.aside)
+        service = ApiService(ApiSettings(), *rooms, run, clock)
         task = asyncio.create_task(service.run(self._ready.set))
         await self._end.wait()
         task.cancel()

@@ -48,9 +48,19 @@ def test_every_verb_has_help(edgecore, verb):
 
 
 @pytest.mark.parametrize(
+    "verb", [(), *((verb,) for verb in VERBS), ("sim", "cloud"), ("sim", "cloud", "job")], ids=" ".join
+)
+def test_completion_is_installed_by_edgecore_itself_and_by_no_verb(edgecore, verb):
+    """Of a verb it would be completion for a program `edgecore VERB`, which there is not."""
+    out = edgecore(*verb, "--help").out
+    assert ("--install-completion" in out, "--show-completion" in out) == (not verb, not verb)
+
+
+@pytest.mark.parametrize(
     "verb",
     [("run",), ("init",), ("status",), ("pub",), ("sub",), ("sim", "cloud")]
-    + [("device", each) for each in ("add", "list", "revoke")],
+    + [("device", each) for each in ("add", "list", "revoke")]
+    + [("outbox", each) for each in ("list", "show", "retry", "drop")],
     ids=" ".join,
 )
 def test_every_help_has_an_example(edgecore, verb):
@@ -68,15 +78,20 @@ def test_the_table_names_what_exists(verb):
     assert load_verb(verb).name == verb
 
 
-def test_completion_offers_the_verbs():
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("edgecore st", ["status"]), ("edgecore shadow g", ["get"]), ("edgecore outbox r", ["retry"])],
+)
+def test_completion_offers_the_verbs(typed, offered):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
     done = subprocess.run(
         [sys.executable, "-m", "edgecore"],
-        env={"_EDGECORE_COMPLETE": "complete_bash", "COMP_WORDS": "edgecore st", "COMP_CWORD": "1"},
+        env={"_EDGECORE_COMPLETE": "complete_bash", **words},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout.split() == ["status"]
+    assert done.stdout.split() == offered
 
 
 @pytest.mark.parametrize(

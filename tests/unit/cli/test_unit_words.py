@@ -139,7 +139,7 @@ def test_the_listener_tells_of_devices_and_of_the_sessions_that_are_kept(own, sa
                 "connected to localhost:8883",
                 "outbox 2 messages (1.5 KB)",
                 "70 sent",
-                "1 refused there and set aside",
+                "1 refused there and set aside: edgecore outbox list",
                 "1 dropped (too old 1)",
                 "5 received",
                 "1 session lost there",

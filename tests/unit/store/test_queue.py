@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.store import Database, DurableQueue, QueueBounds, StoreSettings, durable
 from edgecore.store.queue import IDS_PER_OPENING
@@ -204,3 +205,44 @@ async def test_a_record_of_another_lane_acknowledged_in_its_own_turn_leaves_no_r
     low, _ = queue.append(b"b", lane=0)
     await durable(queue.ack([low]))
     assert await db.read(lambda c: c.execute("SELECT count(*) FROM queue_records").fetchone()) == (1,)
+
+
+class TestPlaceOfAnother:
+    """A record that goes from one queue to another is in one of them, whatever happens."""
+
+    async def test_in_one_work(self, tmp_path, monkeypatch):
+        works = []
+        async with Database(tmp_path / "core.db", NO_RESERVE) as db:
+            source, target = await opened(db), await opened(db, "other")
+            one, commit = source.append(b"x")
+            await durable(commit)
+            monkeypatch.setattr(db, "write", lambda work, **_: works.append(work) or Commit())
+            target.append_from(source.place(one), b"y")
+            monkeypatch.undo()
+            assert len(works) == 1
+            await durable(db.write(works[0]))
+        async with Database(tmp_path / "core.db", NO_RESERVE) as db:
+            assert ((await opened(db)).count, (await opened(db, "other")).count) == (0, 1)
+
+    async def test_what_the_disk_did_not_take_stays_where_it_was(self, tmp_path, monkeypatch):
+        async with Database(tmp_path / "core.db", NO_RESERVE) as db:
+            source, target = await opened(db), await opened(db, "other")
+            one, commit = source.append(b"x")
+            await durable(commit)
+            monkeypatch.setattr("edgecore.store.queue.INSERT", "INSERT INTO missing VALUES (?, ?, ?)")
+            with pytest.raises(StoreError):
+                await durable(target.append_from(source.place(one), b"y")[1])
+            monkeypatch.undo()
+            assert (await source.peek(0, 9, 99), target.count) == ([(one, b"x")], 0)
+            await durable([target.ack([]), source.ack([])])  # no deletion is owed for it
+        async with Database(tmp_path / "core.db", NO_RESERVE) as db:
+            assert ((await opened(db)).count, (await opened(db, "other")).count) == (1, 0)
+
+    async def test_a_closed_store_says_so(self, tmp_path):
+        async with Database(tmp_path / "core.db", NO_RESERVE) as db:
+            source, target = await opened(db), await opened(db, "other")
+            one, commit = source.append(b"x")
+            await durable(commit)
+        _, commit = target.append_from(source.place(one), b"y")
+        assert isinstance(commit.error, StoreError)
+        assert source.count == 1

@@ -8,28 +8,69 @@ import struct
 
 import pytest
 
-from edgecore.uplink.network import NEW_ADDRESS, NEW_ROUTE, kinds, open_netlink, watch
+from edgecore.uplink.network import (
+    GONE_LINK,
+    NEW_ADDRESS,
+    NEW_LINK,
+    NEW_ROUTE,
+    Reading,
+    messages,
+    open_netlink,
+    watch,
+)
 
 HEADER = struct.Struct("=IHHII")
+UP, RUNNING = 0x1, 0x40
 DELETED_ROUTE = 25
 
 
 def datagram(*messages):
-    """Netlink messages of (type, bytes of body)."""
+    """Netlink messages of (type, body, or how many bytes of zero it has)."""
     out = b""
     for kind, body in messages:
-        one = HEADER.pack(HEADER.size + body, kind, 0, 0, 0) + bytes(body)
+        body = bytes(body)
+        one = HEADER.pack(HEADER.size + len(body), kind, 0, 0, 0) + body
         out += one + bytes(-len(one) % 4)
     return out
 
 
 def test_the_messages_of_a_datagram():
-    assert list(kinds(datagram((NEW_ROUTE, 13), (NEW_ADDRESS, 4)))) == [NEW_ROUTE, NEW_ADDRESS]
+    told = datagram((NEW_ROUTE, 13), (NEW_ADDRESS, b"body"))
+    assert list(messages(told)) == [(NEW_ROUTE, bytes(13)), (NEW_ADDRESS, b"body")]
 
 
 @pytest.mark.parametrize("broken", [b"", b"\0" * 7, b"\0" * 64, HEADER.pack(5, 24, 0, 0, 0)])
 def test_a_broken_datagram_is_read_as_far_as_it_goes(broken):
-    assert list(kinds(broken)) == []
+    assert list(messages(broken)) == []
+
+
+def link(index, flags, kind=NEW_LINK):
+    """What the kernel says of a link, and of its queue discipline behind."""
+    return datagram((kind, struct.pack("=BxHiII", 0, 1, index, flags, 0xFFFFFFFF) + b"\x0b\0\x06\0fq\0\0"))
+
+
+class TestLinks:
+    def test_a_carrier_that_is_back_is_news_once(self):
+        reading = Reading()
+        told = [UP, UP | RUNNING, UP | RUNNING, UP, UP | RUNNING]
+        assert [reading.is_news(link(2, flags)) for flags in told] == [False, True, False, False, True]
+
+    def test_each_link_is_one_of_its_own(self):
+        reading = Reading()
+        assert [reading.is_news(link(index, RUNNING)) for index in (2, 3, 2)] == [True, True, False]
+
+    def test_one_that_is_gone_and_comes_again_is_new(self):
+        reading = Reading()
+        told = [link(2, RUNNING), link(2, RUNNING, GONE_LINK), link(2, RUNNING)]
+        assert [reading.is_news(each) for each in told] == [True, False, True]
+
+    def test_all_of_a_datagram_is_read_also_behind_what_is_news(self):
+        reading = Reading()
+        assert reading.is_news(datagram((NEW_ROUTE, 8)) + link(2, RUNNING))
+        assert not reading.is_news(link(2, RUNNING))
+
+    def test_one_that_is_too_short_says_nothing(self):
+        assert not Reading().is_news(datagram((NEW_LINK, 15)))
 
 
 class Pair:

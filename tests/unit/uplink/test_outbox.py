@@ -378,6 +378,72 @@ async def test_what_an_earlier_version_left_is_taken_over(tmp_path, client):
         assert [one.payload for one, _, _ in client.published] == [b"0", b"1", b"2"]
 
 
+class TestPutBack:
+    """A message that was set aside comes into the outbox again."""
+
+    async def refused(self, case, topic="dt/a", **more):
+        case.deliver(topic, **more)
+        await case.pump()
+        case.client.settle(PermanentCloudError("refused with 0x87"))
+        await case.pump()
+        assert (case.queue.count, case.aside.count) == (0, 1)
+
+    async def retry(self, case):
+        return await case.outbox.aside.retry(None, case.outbox.put_back)
+
+    async def test_it_is_sent_as_if_it_came_now(self, case):
+        await self.refused(case, payload=b"p")
+        case.clock.advance(case.settings.outbox_age + 1)
+        assert (await self.retry(case)).done == 1
+        assert (case.queue.count, case.aside.count) == (1, 0)
+        assert case.wakes
+        await case.pump()
+        ((sent, qos, _),) = case.client.published
+        assert (sent.topic, sent.payload, sent.sender, qos) == ("dt/a", b"p", device("a"), 1)
+        case.client.settle()
+        await case.pump()
+        assert case.queue.count == 0
+
+    async def test_at_the_place_of_its_topic(self, client):
+        case = Case(client, rows=[Row(("device:*",), ("dt/#",), ("cloud",), priority=7)])
+        case.channel.connected()
+        await self.refused(case)
+        await self.retry(case)
+        assert case.queue.waiting(7) == 1
+
+    async def test_behind_it_nothing_of_its_topic_passes(self, case):
+        await self.refused(case, payload=b"old")
+        await self.retry(case)
+        case.deliver("dt/a", payload=b"new")
+        await case.pump()
+        assert [one.payload for one, _, _ in case.client.published] == [b"old", b"new"]
+
+    async def test_what_it_would_refuse_still_stays_aside(self, case):
+        case.deliver("$SYS/x")
+        outcome = await self.retry(case)
+        assert (outcome.done, case.queue.count, case.aside.count) == (0, 0, 1)
+        (one,) = case.outbox.aside.status()
+        assert outcome.left == {one["id"]: one["reason"]}
+
+    async def test_what_cannot_be_read_stays_aside(self, case):
+        case.aside.append(b"unreadable record\0" + bytes(8) + b"rubbish")
+        case.outbox.aside._newest = 10
+        outcome = await self.retry(case)
+        assert (outcome.done, case.aside.count) == (0, 1)
+        assert "no outbox record" in outcome.left["0-1"]
+
+    async def test_nothing_gives_way_to_it(self, client):
+        case = Case(client, records=2)
+        case.channel.connected()
+        await self.refused(case)
+        case.channel.disconnected()
+        case.deliver("dt/b", "dt/c")
+        outcome = await self.retry(case)
+        assert (outcome.done, case.queue.count, case.aside.count) == (0, 2, 1)
+        assert "queue outbox is full" in next(iter(outcome.left.values()))
+        assert case.dropped == {"set aside: refused with 0x87": 1}
+
+
 class TestBounds:
     async def test_what_is_too_old_goes_while_offline(self, client):
         case = Case(client, outbox_age=100.0)

@@ -6,7 +6,7 @@ import pytest
 
 from edgecore.base.clock import ManualClock, SystemClock
 from edgecore.base.commit import Commit
-from edgecore.base.errors import PermanentCloudError, TransientCloudError, UnavailableError
+from edgecore.base.errors import OutboxError, PermanentCloudError, TransientCloudError, UnavailableError
 from edgecore.base.group import Row
 from edgecore.base.identity import device
 from edgecore.base.interfaces import Receipt
@@ -41,7 +41,9 @@ class TestWithoutCloud:
             bus.targets["cloud"].deliver(number(1), 1, retain=False)
             assert service.status()["state"] == "not configured"
             assert service.status()["dropped"] == {"no cloud configured": 1}
-            assert await service.set_aside() == []
+            for asked in (service.set_aside(), service.find_aside("1-1"), service.retry_aside(None)):
+                with pytest.raises(OutboxError, match=r"no cloud is configured here.* see \[cloud\]"):
+                    await asked
         assert bus.targets == {}
         assert "2 routes name the cloud" in caplog.text
 
@@ -237,6 +239,26 @@ class TestDriven:
             bus.targets["cloud"].deliver(Message("$SYS/x", b"1", 1, device("a")), 1, retain=False)
             (one,) = await driven.service.set_aside()
         assert (one.topic, one.payload) == ("$SYS/x", b"1")
+
+    async def test_what_was_set_aside_is_sent_again_or_dropped(self, bus, db, client, run, until):
+        driven = Driven(bus, db, client)
+        async with run(driven.service.run):
+            await until(lambda: driven.events)
+            driven.connect()
+            for index in (1, 2):
+                bus.targets["cloud"].deliver(number(index), 1, retain=False)
+            await until(lambda: len(client.published) == 2)
+            client.settle(PermanentCloudError("refused with 0x87"))
+            await until(lambda: driven.status["outbox"]["set_aside"] == 2)
+            first, second = await driven.service.set_aside()
+            assert await driven.service.find_aside(second.id) == second
+            assert (await driven.service.retry_aside([second.id])).done == 1
+            await until(lambda: client.published)
+            assert [message.payload for message, _, _ in client.published] == [b"2"]
+            client.settle()
+            assert (await driven.service.drop_aside([first.id])).done == 1
+            await until(lambda: driven.status["outbox"]["records"] == 0)
+            assert (driven.status["outbox"]["set_aside"], driven.status["outbox"]["sent"]) == (0, 1)
 
     async def test_several_connections_have_ids_and_states_of_their_own(self, bus, db, client, run, until):
         driven = Driven(bus, db, client, connections=2)

@@ -102,6 +102,13 @@ class TestDoor:
             status = await door.get("/status")
             assert (status["faults"], status["jobs"], status["online"]) == ({}, [], 0)
 
+    async def test_the_status_names_the_credentials_that_were_given(self, cloud):
+        async with cloud() as door:
+            assert (await door.get("/status"))["credentials"] == []
+            assert await door.https("/role-aliases/camera/credentials") == 200
+            (given,) = (await door.get("/status"))["credentials"]
+            assert (given["accessKeyId"][:4], given["alias"]) == ("ASIA", "camera")
+
     async def test_mistakes_are_told_in_words(self, cloud):
         async with cloud() as door:
             for path, body, text in (

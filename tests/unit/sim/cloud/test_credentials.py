@@ -4,7 +4,7 @@ import pytest
 
 from edgecore.base.errors import ConfigError
 from edgecore.sim.cloud.access import Account, Certificate, Holder, Thing
-from edgecore.sim.cloud.credentials import Provider
+from edgecore.sim.cloud.credentials import REMEMBERED, Provider
 from edgecore.sim.cloud.policy import read_policy
 
 CERTIFICATE = Certificate("1" * 64, "core")
@@ -30,7 +30,16 @@ def test_the_shape_and_the_expiry():
     assert credentials["expiration"] == "2023-11-14T23:13:20Z"
     assert credentials["accessKeyId"].startswith("ASIA")
     assert (len(credentials["accessKeyId"]), len(credentials["secretAccessKey"])) == (20, 40)
-    assert made.issued == {credentials["accessKeyId"]: "camera"}
+    assert made.status() == [{"accessKeyId": credentials["accessKeyId"], "alias": "camera"}]
+
+
+def test_the_newest_are_remembered_and_what_was_refused_is_not():
+    made = provider({f"a{number}": 900 for number in range(REMEMBERED + 1)})
+    issue(made, "unknown")
+    for number in range(REMEMBERED + 1):
+        issue(made, f"a{number}")
+    remembered = [given["alias"] for given in made.status()]
+    assert (len(remembered), remembered[0], remembered[-1]) == (REMEMBERED, "a1", f"a{REMEMBERED}")
 
 
 def test_an_alias_has_its_own_duration():
