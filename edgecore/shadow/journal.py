@@ -167,7 +167,7 @@ class Journal:
         return notice, entry.commit
 
     def sent(self, notices: Iterable[int]) -> None:
-        """These notices were sent; delete them with the next change."""
+        """These notices were sent, which only what is durable is; delete them with the next change."""
         self._sent.update(notices)
         if len(self._sent) > MAX_SENT:
             self.tidy()

@@ -5,7 +5,6 @@ Shapes, key order and texts of the replies are those of AWS IoT, on which client
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -29,16 +28,14 @@ INTERNAL: Final = (500, "Internal service failure")
 TOO_MANY: Final = (429, "Too many shadows on this core")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """A message to publish under the shadow's prefix, as "update/accepted"."""
 
     suffix: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A request that was understood. `state` is absent in get and delete."""
 
     verb: Verb
@@ -57,12 +54,11 @@ class Rejection(Exception):  # noqa: N818  AWS's word for it: .../rejected
         self.token = token
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What a request leads to. `document` is None when nothing is to be stored."""
 
     document: Document | None = None
-    replies: tuple[Reply, ...] = field(default_factory=tuple)
+    replies: tuple[Reply, ...] = ()
 
 
 def carry_out(shadow: ShadowId, request: Request, document: Document, now: int, limit: int) -> Outcome:

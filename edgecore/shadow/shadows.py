@@ -220,11 +220,16 @@ class Shadows:
         return carry_out(lane.shadow, request, lane.durable, int(self._clock.now()), 0).replies
 
     def _send(self, shadow: ShadowId, replies: Sequence[Reply], notice: int) -> None:
-        commits = [
-            commit for reply in replies for commit in self._publish(shadow.topic(reply.suffix), reply.payload)
-        ]
-        if notice:
+        prefix = shadow.prefix
+        commits: list[Commit] = []
+        for reply in replies:
+            commits += self._publish(f"{prefix}/{reply.suffix}", reply.payload)
+        if not notice:
+            return
+        if commits:
             when_all_done(commits, partial(self._sent, notice))
+        else:
+            self._journal.sent((notice,))
 
     def _sent(self, notice: int, error: Exception | None) -> None:
         if error is None:

@@ -120,7 +120,12 @@ async def test_changes_that_wait_are_bounded(journal, monkeypatch):
 
 @pytest.mark.parametrize(
     ("numbers", "found"),
-    [((), []), ((7,), [(7, 7)]), ((3, 1, 2), [(1, 3)]), ((9, 1, 2, 4, 5, 7), [(1, 2), (4, 5), (7, 7), (9, 9)])],
+    [
+        ((), []),
+        ((7,), [(7, 7)]),
+        ((3, 1, 2), [(1, 3)]),
+        ((9, 1, 2, 4, 5, 7), [(1, 2), (4, 5), (7, 7), (9, 9)]),
+    ],
 )
 def test_runs_of_numbers(numbers, found):
     assert list(runs(numbers)) == found
@@ -141,7 +146,8 @@ async def test_what_was_pushed_is_remembered(db, journal, push):
 
 
 async def test_sent_notices_go_with_the_next_change(db, journal):
-    number, _ = journal.write(Change(T, 0, FIRST, None, REPLIES))
+    number, commit = journal.write(Change(T, 0, FIRST, None, REPLIES))
+    await durable(commit)
     journal.sent([number])
     second, commit = journal.write(Change(T, 1, SECOND, None, REPLIES))
     await durable(commit)
