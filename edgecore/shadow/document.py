@@ -104,8 +104,7 @@ def _stamps(value: object, stamp: Stamp) -> Any:  # noqa: ANN401  as deep as the
     """The stamp is the same object everywhere: nothing is mutated, and a document has hundreds."""
     if isinstance(value, dict):
         return {
-            key: _stamps(item, stamp) if isinstance(item, NESTED) else stamp
-            for key, item in value.items()
+            key: _stamps(item, stamp) if isinstance(item, NESTED) else stamp for key, item in value.items()
         }
     if isinstance(value, list):
         return [_stamps(item, stamp) for item in value]
@@ -147,10 +146,10 @@ def same(one: object, other: object) -> bool:
     if one is other:
         return True
     # Python's own equality is quick and wrong only where it takes true for 1.
-    if one != other or isinstance(one, bool) or isinstance(other, bool):
+    if one != other:
         return False
     if not isinstance(one, NESTED):
-        return True
+        return isinstance(one, bool) is isinstance(other, bool)
     # Alike to the byte, as most are; the rest may differ in the order of keys, or in what true is.
     if _ENCODE(one) == _ENCODE(other):
         return True
@@ -169,12 +168,9 @@ def deeper_than(value: object, levels: int) -> bool:
     Recurses no deeper than `levels` allows: a peer may send a thousand brackets.
     """
     if isinstance(value, dict):
-        if levels < 1:
-            return True
-        for item in value.values():
-            if isinstance(item, NESTED) and deeper_than(item, levels - 1):
-                return True
-        return False
+        return levels < 1 or any(
+            isinstance(item, NESTED) and deeper_than(item, levels - 1) for item in value.values()
+        )
     if isinstance(value, list):
         return levels < 0 or any(deeper_than(item, levels - isinstance(item, list)) for item in value)
     return False
@@ -183,10 +179,7 @@ def deeper_than(value: object, levels: int) -> bool:
 def null_in_array(value: object) -> bool:
     """Whether an array in `value` holds a null, at any depth: AWS refuses it."""
     if isinstance(value, dict):
-        for item in value.values():
-            if isinstance(item, NESTED) and null_in_array(item):
-                return True
-        return False
+        return any(isinstance(item, NESTED) and null_in_array(item) for item in value.values())
     if isinstance(value, list):
         return any(item is None or _holds_null(item) for item in value)
     return False
