@@ -104,13 +104,12 @@ class Contents:
     unreadable: list[int] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, eq=False):
     """A change on its way to the disk. `problem`: why it was left out, when it was."""
 
     change: Change
     notice: int
-    commit: Commit = field(default_factory=Commit)
+    commit: Commit
     problem: StoreError | None = None
 
 
@@ -157,14 +156,14 @@ class Journal:
             raise RefusedError(f"{MAX_CHANGES} changes of shadows wait for the disk: no more are taken")
         notice = self._next_notice if change.replies else 0
         self._next_notice += 1
-        entry = _Entry(change, notice)
-        rows.entries.append(entry)
+        commit = Commit()
+        rows.entries.append(_Entry(change, notice, commit))
         if self._sent:
             rows.sent |= self._sent
             self._sent = set()
         if batch.commit.resolved:  # the store is closed
             self._written(rows, batch.commit.error)
-        return notice, entry.commit
+        return notice, commit
 
     def sent(self, notices: Iterable[int]) -> None:
         """These notices were sent, which only what is durable is; delete them with the next change."""
@@ -239,7 +238,8 @@ def _encoded(replies: tuple[Reply, ...]) -> bytes:
 
 def _document_row(item: tuple[ShadowId, Document]) -> tuple[str, str, int, bool, bytes]:
     shadow, document = item
-    content = msgspec.json.encode([document.state, document.metadata])
+    text = document.text()
+    content = msgspec.json.encode([text.state, text.metadata])
     return shadow.thing, shadow.name, document.version, document.deleted, content
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
+
 from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.errors import RefusedError
@@ -35,8 +37,7 @@ from edgecore.shadow.topics import ShadowId, Verb
 Publish = Callable[[str, bytes], Sequence[Commit]]
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(msgspec.Struct, eq=False, gc=False):
     """A request that awaits its turn to be answered. A get is computed then, on what is on disk."""
 
     request: Request
