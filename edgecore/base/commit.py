@@ -47,6 +47,9 @@ def when_all_done(commits: Iterable[Commit], callback: Done) -> None:
     if left == 0:
         callback(None)
         return
+    if left == 1:  # as most are
+        pending[0].when_done(callback)
+        return
 
     def one_done(error: Exception | None) -> None:
         nonlocal left, first_error

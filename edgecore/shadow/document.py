@@ -8,33 +8,52 @@ known: an object whose last key was set to null stays, empty, as it does in a JS
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 JsonObject = dict[str, Any]
 Patch = Mapping[str, Any]
+Stamp = dict[str, int]
 
 SECTIONS: Final = ("desired", "reported")
 
 # AWS quota: "8 levels in desired or reported"; a scalar leaf is no level.
 MAX_DEPTH: Final = 8
 _ENCODE: Final = msgspec.json.Encoder().encode
+# What is walked into. A tuple: `dict | list` in a call makes a union each time.
+NESTED: Final = (dict, list)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Text(msgspec.Struct, frozen=True, gc=False):
+    """A document's parts as compact JSON. `size`: bytes of desired and reported, as AWS's limit counts."""
+
+    state: msgspec.Raw
+    metadata: msgspec.Raw
+    size: int
+
+
+class Document(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A shadow at a version. `version` 0: it never existed; `deleted`: it does not exist now.
 
     The version outlives a deletion, so that it strictly grows. AWS forgets it after 48 hours; here it
     is kept for good.
     """
 
-    state: JsonObject = field(default_factory=dict)
-    metadata: JsonObject = field(default_factory=dict)
+    state: JsonObject = {}
+    metadata: JsonObject = {}
     version: int = 0
     deleted: bool = True
+    _text: Text | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Document) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return self.version
+
+    def _values(self) -> tuple[JsonObject, JsonObject, int, bool]:
+        return self.state, self.metadata, self.version, self.deleted
 
     def updated(self, patch: Patch | None, now: int) -> Document:
         """The next version, after a request's `state`; None clears both sections. `now`: epoch seconds."""
@@ -57,7 +76,20 @@ class Document:
 
     def size(self) -> int:
         """Bytes of desired and reported as compact JSON: what AWS's limit speaks of."""
-        return sum(len(msgspec.json.encode(self.state[name])) for name in SECTIONS if name in self.state)
+        return sum(len(_ENCODE(section)) for section in self.state.values())
+
+    def text(self) -> Text:
+        """Its parts as JSON, encoded once: each update speaks of two documents and stores one of them.
+
+        A third, at most, of what the document itself takes in memory.
+        """
+        text = self._text
+        if text is None:
+            sections = {name: msgspec.Raw(_ENCODE(section)) for name, section in self.state.items()}
+            size = sum(map(len, sections.values()))
+            text = Text(msgspec.Raw(_ENCODE(sections)), msgspec.Raw(_ENCODE(self.metadata)), size)
+            msgspec.structs.force_setattr(self, "_text", text)
+        return text
 
 
 NOTHING: Final = Document()
@@ -78,25 +110,36 @@ def merge(old: object, patch: Patch) -> JsonObject:
 
 def merge_metadata(old: object, metadata: object, patch: Patch, now: int) -> JsonObject:
     """The metadata of `merge(old, patch)`: what the patch touches is stamped, also if it is equal."""
+    return _merge_stamps(old, metadata, patch, {"timestamp": now})
+
+
+def _merge_stamps(old: object, metadata: object, patch: Patch, stamp: Stamp) -> JsonObject:
     before = old if isinstance(old, dict) else {}
     merged = dict(metadata) if isinstance(old, dict) and isinstance(metadata, dict) else {}
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, dict):
-            merged[key] = merge_metadata(before.get(key), merged.get(key), value, now)
+            merged[key] = _merge_stamps(before.get(key), merged.get(key), value, stamp)
         else:
-            merged[key] = stamps(value, now)
+            merged[key] = _stamps(value, stamp) if isinstance(value, list) else stamp
     return merged
 
 
 def stamps(value: object, now: int) -> Any:  # noqa: ANN401  as deep as the value
     """A timestamp for each scalar and each element of an array, nested like the value."""
+    return _stamps(value, {"timestamp": now})
+
+
+def _stamps(value: object, stamp: Stamp) -> Any:  # noqa: ANN401  as deep as the value
+    """The stamp is the same object everywhere: nothing is mutated, and a document has hundreds."""
     if isinstance(value, dict):
-        return {key: stamps(item, now) for key, item in value.items()}
+        return {
+            key: _stamps(item, stamp) if isinstance(item, NESTED) else stamp for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [stamps(item, now) for item in value]
-    return {"timestamp": now}
+        return [_stamps(item, stamp) for item in value]
+    return stamp
 
 
 def without_empty(sections: JsonObject) -> JsonObject:
@@ -134,10 +177,10 @@ def same(one: object, other: object) -> bool:
     if one is other:
         return True
     # Python's own equality is quick and wrong only where it takes true for 1.
-    if one != other or isinstance(one, bool) or isinstance(other, bool):
+    if one != other:
         return False
-    if not isinstance(one, dict | list):
-        return True
+    if not isinstance(one, NESTED):
+        return isinstance(one, bool) is isinstance(other, bool)
     # Alike to the byte, as most are; the rest may differ in the order of keys, or in what true is.
     if _ENCODE(one) == _ENCODE(other):
         return True
@@ -156,7 +199,12 @@ def deeper_than(value: object, levels: int) -> bool:
     Recurses no deeper than `levels` allows: a peer may send a thousand brackets.
     """
     if isinstance(value, dict):
-        return levels < 1 or any(deeper_than(item, levels - 1) for item in value.values())
+        if levels < 1:
+            return True
+        for item in value.values():  # noqa: SIM110  a generator costs as much as the rest of a small request
+            if isinstance(item, NESTED) and deeper_than(item, levels - 1):
+                return True
+        return False
     if isinstance(value, list):
         return levels < 0 or any(deeper_than(item, levels - isinstance(item, list)) for item in value)
     return False
@@ -165,7 +213,10 @@ def deeper_than(value: object, levels: int) -> bool:
 def null_in_array(value: object) -> bool:
     """Whether an array in `value` holds a null, at any depth: AWS refuses it."""
     if isinstance(value, dict):
-        return any(map(null_in_array, value.values()))
+        for item in value.values():  # noqa: SIM110  see deeper_than
+            if isinstance(item, NESTED) and null_in_array(item):
+                return True
+        return False
     if isinstance(value, list):
         return any(item is None or _holds_null(item) for item in value)
     return False

@@ -1,8 +1,10 @@
 """The shadow room on disk: documents (tombstones too), sync marks, and notices that are not sent yet.
 
-One change is one work: the document, what is to be published about it, and the mark of the last
-synchronisation become durable together. Notices that were sent are deleted by the next change, so that
-they cost no sync of their own; a crash before that sends them again, which QoS 1 allows.
+A change is durable as a whole or not at all: the document, what is to be published about it, and the mark of
+the last synchronisation. The changes of one turn of the loop are one work: of each shadow only its newest
+document is written, and a change that does not follow what is on disk is left out without harm to the others.
+Notices that were sent are deleted by the next change, so that they cost no sync of their own; a crash before
+that sends them again, which QoS 1 allows.
 
 A row that the disk altered costs itself and nothing else: a document is then one that was deleted at its
 version and was never synchronised, so that the cloud's copy comes back and versions go on growing.
@@ -11,20 +13,20 @@ version and was never synchronised, so that the cloud's copy comes back and vers
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from edgecore.base.commit import Commit
-from edgecore.base.errors import StoreError
+from edgecore.base.errors import RefusedError, StoreError
 from edgecore.shadow.document import Document, JsonObject
 from edgecore.shadow.replica import Mark, Push
 from edgecore.shadow.requests import Reply
 from edgecore.shadow.topics import ShadowId
-from edgecore.store import Connection, Database
+from edgecore.store import Batcher, Connection, Database
 
 log = logging.getLogger(__name__)
 
@@ -58,18 +60,18 @@ ON CONFLICT (thing, name) DO UPDATE SET base = excluded.base, cloud_version = ex
   local_version = excluded.local_version, synced_at = excluded.synced_at, pending = excluded.pending
 """
 NOTICE: Final = "INSERT INTO shadow_notices (id, thing, name, replies) VALUES (?, ?, ?, ?)"
-SENT: Final = "DELETE FROM shadow_notices WHERE id = ?"
+SENT: Final = "DELETE FROM shadow_notices WHERE id BETWEEN ? AND ?"
 # Sent notices that wait for a change to delete them; beyond, they are deleted by a work of their own.
 MAX_SENT: Final = 1000
+# Changes that one work may hold. While one is written the next is gathered: as many wait as the store lets
+# works wait (100,000).
+MAX_CHANGES: Final = 50_000
 
 # What decoding bytes that the disk altered can raise.
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, TypeError)
 
-Statement = tuple[str, tuple[Any, ...]]
 
-
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What becomes durable together.
 
     `previous`: the version of our document that all this was made from; it must be the one on disk.
@@ -102,11 +104,29 @@ class Contents:
     unreadable: list[int] = field(default_factory=list)
 
 
+class _Entry(msgspec.Struct, eq=False):
+    """A change on its way to the disk. `problem`: why it was left out, when it was."""
+
+    change: Change
+    notice: int
+    commit: Commit
+    problem: StoreError | None = None
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What one turn writes: its changes in order, and the numbers of notices that are to go."""
+
+    entries: list[_Entry] = field(default_factory=list)
+    sent: set[int] = field(default_factory=set)
+
+
 class Journal:
     """The room's tables. `load` first."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._batches = Batcher(database, _Rows, _apply)
         self._next_notice = 1
         self._sent: set[int] = set()
 
@@ -125,18 +145,28 @@ class Journal:
         """Make a change durable; gives the number of its notice (0: none) and the Commit.
 
         The Commit fails when an earlier change of this document failed. Raises RefusedError when too
-        many works wait for the disk.
+        much waits for the disk.
         """
+        batch = self._batches.open()
+        if batch is None:
+            batch = self._batches.join()
+            batch.commit.when_done(partial(self._written, batch.rows))
+        rows = batch.rows
+        if len(rows.entries) >= MAX_CHANGES:
+            raise RefusedError(f"{MAX_CHANGES} changes of shadows wait for the disk: no more are taken")
         notice = self._next_notice if change.replies else 0
-        statements = _statements(change, notice)
-        sent = frozenset(self._sent)
-        commit = self._database.write(partial(_apply, change, statements, sent))
         self._next_notice += 1
-        self._forget(sent, commit)
+        commit = Commit()
+        rows.entries.append(_Entry(change, notice, commit))
+        if self._sent:
+            rows.sent |= self._sent
+            self._sent = set()
+        if batch.commit.resolved:  # the store is closed
+            self._written(rows, batch.commit.error)
         return notice, commit
 
     def sent(self, notices: Iterable[int]) -> None:
-        """These notices were sent; delete them with the next change."""
+        """These notices were sent, which only what is durable is; delete them with the next change."""
         self._sent.update(notices)
         if len(self._sent) > MAX_SENT:
             self.tidy()
@@ -144,49 +174,97 @@ class Journal:
     def tidy(self) -> None:
         """Delete the sent notices now."""
         if self._sent:
-            sent = frozenset(self._sent)
-            self._forget(sent, self._database.write(partial(_delete, sent), frees=True))
+            rows = _Rows(sent=self._sent)
+            self._sent = set()
+            self._database.write(partial(_delete, rows.sent), frees=True).when_done(
+                partial(self._written, rows)
+            )
 
-    def _forget(self, sent: frozenset[int], commit: Commit) -> None:
-        self._sent -= sent
-        if sent:
-            commit.when_done(lambda error: self._sent.update(sent) if error is not None else None)
-
-
-def _statements(change: Change, notice: int) -> list[Statement]:
-    key = (change.shadow.thing, change.shadow.name)
-    statements: list[Statement] = []
-    if change.document is not None:
-        document = change.document
-        content = msgspec.json.encode([document.state, document.metadata])
-        statements.append((DOCUMENT, (*key, document.version, document.deleted, content)))
-    if change.mark is not None:
-        mark = change.mark
-        base = msgspec.json.encode(mark.base)
-        pending = None if mark.pending is None else msgspec.json.encode(mark.pending)
-        row = (*key, base, mark.cloud_version, mark.local_version, mark.synced_at, pending)
-        statements.append((MARK, row))
-    if notice:
-        replies = msgspec.msgpack.encode([(reply.suffix, reply.payload) for reply in change.replies])
-        statements.append((NOTICE, (notice, *key, replies)))
-    return statements
+    def _written(self, rows: _Rows, error: Exception | None) -> None:
+        if error is not None:
+            self._sent |= rows.sent
+        for entry in rows.entries:
+            entry.commit.resolve(error or entry.problem)
 
 
-def _apply(
-    change: Change, statements: Sequence[Statement], sent: frozenset[int], connection: Connection
-) -> None:
-    if change.previous is not None:
-        key = (change.shadow.thing, change.shadow.name)
-        found = connection.execute(VERSION, key).fetchone() or (0,)
-        if found[0] != change.previous:
-            raise StoreError(f"shadow {change.shadow}: the change before this one was not stored")
-    for statement, row in statements:
-        connection.execute(statement, row)
-    _delete(sent, connection)
+def _apply(connection: Connection, rows: _Rows) -> None:
+    """Write the changes that follow one another; an entry that does not learns of its problem.
+
+    May run more than once, each time from the beginning.
+    """
+    versions: dict[ShadowId, int] = {}
+    documents: dict[ShadowId, Document] = {}
+    marks: dict[ShadowId, Mark] = {}
+    notices = []
+    for entry in rows.entries:
+        change = entry.change
+        shadow, document = change.shadow, change.document
+        entry.problem = _objection(connection, change, versions)
+        if entry.problem is not None:
+            continue
+        if document is not None:
+            versions[shadow] = document.version
+            documents[shadow] = document
+        if change.mark is not None:
+            marks[shadow] = change.mark
+        if entry.notice:
+            notices.append((entry.notice, shadow.thing, shadow.name, _encoded(change.replies)))
+    _delete(rows.sent, connection)  # first: what is inserted takes the pages that this frees
+    if documents:
+        connection.executemany(DOCUMENT, map(_document_row, documents.items()))
+    if marks:
+        connection.executemany(MARK, map(_mark_row, marks.items()))
+    if notices:
+        connection.executemany(NOTICE, notices)
 
 
-def _delete(sent: frozenset[int], connection: Connection) -> None:
-    connection.executemany(SENT, [(notice,) for notice in sent])
+def _objection(connection: Connection, change: Change, versions: dict[ShadowId, int]) -> StoreError | None:
+    """Why the change cannot be stored. `versions`: of documents that were looked at or written before."""
+    if change.previous is None:
+        return None
+    shadow = change.shadow
+    version = versions.get(shadow)
+    if version is None:
+        found = connection.execute(VERSION, (shadow.thing, shadow.name)).fetchone() or (0,)
+        version = versions[shadow] = found[0]
+    if version == change.previous:
+        return None
+    return StoreError(f"shadow {shadow}: the change before this one was not stored")
+
+
+def _encoded(replies: tuple[Reply, ...]) -> bytes:
+    return msgspec.msgpack.encode([(reply.suffix, reply.payload) for reply in replies])
+
+
+def _document_row(item: tuple[ShadowId, Document]) -> tuple[str, str, int, bool, bytes]:
+    shadow, document = item
+    text = document.text()
+    content = msgspec.json.encode([text.state, text.metadata])
+    return shadow.thing, shadow.name, document.version, document.deleted, content
+
+
+def _mark_row(item: tuple[ShadowId, Mark]) -> tuple[str, str, bytes, int, int, int, bytes | None]:
+    shadow, mark = item
+    base = msgspec.json.encode(mark.base)
+    pending = None if mark.pending is None else msgspec.json.encode(mark.pending)
+    return shadow.thing, shadow.name, base, mark.cloud_version, mark.local_version, mark.synced_at, pending
+
+
+def _delete(sent: Iterable[int], connection: Connection) -> None:
+    connection.executemany(SENT, runs(sent))
+
+
+def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The first and last of each run of consecutive numbers: one deletion for many rows."""
+    ordered = sorted(numbers)
+    first = last = ordered[0] if ordered else 0
+    for number in ordered[1:]:
+        if number != last + 1:
+            yield first, last
+            first = number
+        last = number
+    if ordered:
+        yield first, last
 
 
 def read_contents(connection: Connection) -> Contents:

@@ -116,9 +116,10 @@ class _Tally:
 
 
 def _merge(base: Any, ours: Any, theirs: Any, winner: Winner, tally: _Tally) -> Any:  # noqa: ANN401  any JSON
-    if _equal(base, theirs) or _equal(ours, theirs):
+    # Python is asked first, as that costs no call: what it takes for different is.
+    if (base == theirs and same(base, theirs)) or (ours == theirs and same(ours, theirs)):
         return ours
-    if _equal(base, ours):
+    if base == ours and same(base, ours):
         return theirs
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return _merge_objects(base if isinstance(base, dict) else {}, ours, theirs, winner, tally)
@@ -130,16 +131,15 @@ def _merge_objects(
     base: JsonObject, ours: JsonObject, theirs: JsonObject, winner: Winner, tally: _Tally
 ) -> JsonObject:
     merged: JsonObject = {}
-    for key in [*theirs, *(key for key in ours if key not in theirs)]:
+    for key in theirs | ours:
         old, one, other = base.get(key, MISSING), ours.get(key, MISSING), theirs.get(key, MISSING)
         kind = type(one)
         # Most leaves are texts and whole numbers, which need no care to be compared.
-        if type(other) is kind is type(old) and (kind is int or kind is str):
-            if other in (old, one):
-                value = one
-            elif old == one:
+        if (kind is int or kind is str) and type(other) is kind and type(old) is kind:
+            value = one
+            if one == old:
                 value = other
-            else:
+            elif old != other != one:
                 tally.conflicts += 1
                 value = one if winner == "ours" else other
         else:

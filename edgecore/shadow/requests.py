@@ -5,7 +5,6 @@ Shapes, key order and texts of the replies are those of AWS IoT, on which client
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -24,21 +23,21 @@ from edgecore.shadow.topics import ShadowId, Verb
 # AWS quotas: a publish carries at most 128 KB; a client token has at most 64 bytes.
 MAX_PAYLOAD: Final = 128 * 1024
 MAX_TOKEN: Final = 64
+_ENCODE: Final = msgspec.json.Encoder().encode
+_DECODE: Final = msgspec.json.Decoder().decode
 
 INTERNAL: Final = (500, "Internal service failure")
 TOO_MANY: Final = (429, "Too many shadows on this core")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """A message to publish under the shadow's prefix, as "update/accepted"."""
 
     suffix: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A request that was understood. `state` is absent in get and delete."""
 
     verb: Verb
@@ -57,12 +56,11 @@ class Rejection(Exception):  # noqa: N818  AWS's word for it: .../rejected
         self.token = token
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What a request leads to. `document` is None when nothing is to be stored."""
 
     document: Document | None = None
-    replies: tuple[Reply, ...] = field(default_factory=tuple)
+    replies: tuple[Reply, ...] = ()
 
 
 def carry_out(shadow: ShadowId, request: Request, document: Document, now: int, limit: int) -> Outcome:
@@ -105,7 +103,7 @@ def understand(verb: Verb, payload: bytes, max_depth: int) -> Request:
 
 def _decode(payload: bytes) -> JsonObject:
     try:
-        body = msgspec.json.decode(payload.decode())
+        body = _DECODE(payload.decode())
     except UnicodeDecodeError:
         raise Rejection(415, "Unsupported documented encoding; supported encoding is UTF-8") from None
     except RecursionError:
@@ -163,7 +161,7 @@ def _update(request: Request, document: Document, now: int, limit: int) -> Outco
     if request.version is not None and request.version != document.version:
         raise Rejection(409, "Version conflict")
     updated = document.updated(request.state, now)
-    if updated.size() > limit:
+    if updated.text().size > limit:
         raise Rejection(413, "The payload exceeds the maximum size allowed")
     return Outcome(updated, notices(document, updated, request, now))
 
@@ -200,7 +198,8 @@ def _documents(previous: Document, updated: Document, now: int, token: str | Non
 
 
 def _snapshot(document: Document) -> JsonObject:
-    return {"state": document.state, "metadata": document.metadata, "version": document.version}
+    text = document.text()
+    return {"state": text.state, "metadata": text.metadata, "version": document.version}
 
 
 def _delete(shadow: ShadowId, request: Request, document: Document, now: int) -> Outcome:
@@ -230,4 +229,4 @@ def _check_exists(shadow: ShadowId, document: Document) -> None:
 def _reply(suffix: str, body: dict[str, Any], token: str | None) -> Reply:
     if token is not None:
         body["clientToken"] = token
-    return Reply(suffix, msgspec.json.encode(body))
+    return Reply(suffix, _ENCODE(body))

@@ -18,12 +18,14 @@ from edgecore.shadow.journal import Journal, Notice
 from edgecore.shadow.settings import ShadowSettings
 from edgecore.shadow.shadows import Shadows
 from edgecore.shadow.sync import ShadowSync
-from edgecore.shadow.topics import ShadowId, parse
+from edgecore.shadow.topics import ShadowId, Verb, parse
 from edgecore.store import Database
 
 TARGET: Final = "shadow"
 # Functions and the uplink attach after this room. What an earlier run may not have sent waits for them.
 SEND_AGAIN_AFTER: Final = 5.0
+# Request topics that are remembered parsed, some 400 bytes each.
+MAX_KNOWN: Final = 10_000
 
 
 class ShadowService:
@@ -50,6 +52,7 @@ class ShadowService:
         self._synced = synced_rules(specs)
         self._sync = ShadowSync(settings, self._synced, self._shadows, link, clock, rand, token)
         self._ignored = 0
+        self._known: dict[str, tuple[ShadowId, Verb]] = {}
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until cancelled. Raises StoreError when the tables cannot be read."""
@@ -86,11 +89,22 @@ class ShadowService:
 
     def deliver(self, message: Message, qos: int, retain: bool) -> Commit | None:  # noqa: ARG002  Subscriber's shape
         """Carry out a request; what is no request topic is counted and ignored."""
-        parsed = parse(message.topic)
-        if parsed is None:
+        topic = message.topic
+        known = self._known.get(topic) or self._learn(topic)
+        if known is None:
             self._ignored += 1
             return None
-        return self._shadows.request(*parsed, message.payload)
+        shadow, verb = known
+        return self._shadows.request(shadow, verb, message.payload)
+
+    def _learn(self, topic: str) -> tuple[ShadowId, Verb] | None:
+        """Parse a topic and remember it if it is one, as devices use the same ones over and over."""
+        parsed = parse(topic)
+        if parsed is not None:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[topic] = parsed
+        return parsed
 
     def _publish(self, topic: str, payload: bytes) -> Sequence[Commit]:
         return self._bus.publish(Message(topic, payload, AT_LEAST_ONCE, SHADOW)).commits

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
+
 from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit, when_all_done
 from edgecore.base.errors import RefusedError
@@ -35,8 +37,7 @@ from edgecore.shadow.topics import ShadowId, Verb
 Publish = Callable[[str, bytes], Sequence[Commit]]
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(msgspec.Struct, eq=False, gc=False):
     """A request that awaits its turn to be answered. A get is computed then, on what is on disk."""
 
     request: Request
@@ -220,11 +221,16 @@ class Shadows:
         return carry_out(lane.shadow, request, lane.durable, int(self._clock.now()), 0).replies
 
     def _send(self, shadow: ShadowId, replies: Sequence[Reply], notice: int) -> None:
-        commits = [
-            commit for reply in replies for commit in self._publish(shadow.topic(reply.suffix), reply.payload)
-        ]
-        if notice:
+        prefix = shadow.prefix
+        commits: list[Commit] = []
+        for reply in replies:
+            commits += self._publish(f"{prefix}/{reply.suffix}", reply.payload)
+        if not notice:
+            return
+        if commits:
             when_all_done(commits, partial(self._sent, notice))
+        else:
+            self._journal.sent((notice,))
 
     def _sent(self, notice: int, error: Exception | None) -> None:
         if error is None:

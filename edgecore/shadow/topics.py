@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Literal, cast
+
+import msgspec
 
 from edgecore.base.identity import NAME_PATTERN
 
@@ -15,9 +16,11 @@ VERBS: Final = frozenset({"get", "update", "delete"})
 SHADOW_NAME: Final = re.compile(r"[$a-zA-Z0-9:_-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class ShadowId:
-    """Which shadow: a thing's classic one (`name` is "") or a named one."""
+class ShadowId(msgspec.Struct, frozen=True, gc=False):
+    """Which shadow: a thing's classic one (`name` is "") or a named one.
+
+    A Struct, as all that is made for each request: it is made, compared and hashed in C.
+    """
 
     thing: str
     name: str = ""

@@ -3,6 +3,7 @@
 The only home of both. Rooms see works, queues and bytes; SQLite's errors stay inside as StoreError.
 """
 
+from edgecore.store.batch import Batcher
 from edgecore.store.bounds import QueueBounds
 from edgecore.store.database import Database, durable
 from edgecore.store.dictionary import Dictionary
@@ -17,6 +18,7 @@ from edgecore.store.transaction import Connection
 
 __all__ = [
     "IDS_PER_OPENING",
+    "Batcher",
     "Connection",
     "Database",
     "Dictionary",

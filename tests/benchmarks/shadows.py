@@ -220,6 +220,7 @@ def merges() -> list[Line]:
             f"three-way merge, {size:,} bytes, every value in conflict",
             _median(lambda: reconcile(base, ours, theirs)),
             "ms",
+            0.3,
         ),
     ]
 

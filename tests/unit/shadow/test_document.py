@@ -1,9 +1,11 @@
 """What is not in the vectors; the laws are in tests/properties/test_shadow_document.py."""
 
+import msgspec
 import pytest
 
 from edgecore.shadow.document import (
     NOTHING,
+    Document,
     deeper_than,
     delta,
     merge,
@@ -26,6 +28,35 @@ def test_size_is_that_of_the_two_sections_as_compact_json():
     document = NOTHING.updated({"desired": {"a": "ä"}, "reported": {"b": [1, 2]}}, 1)
     assert document.size() == len('{"a":"ä"}'.encode()) + len('{"b":[1,2]}')
     assert NOTHING.size() == 0
+    for each in (document, NOTHING):
+        assert each.text().size == each.size()
+
+
+def test_the_text_is_that_of_its_own_values_and_no_part_of_what_a_document_is():
+    old = NOTHING.updated({"desired": {"a": "ä"}, "reported": {"b": [1, 2]}}, 1)
+    encode = msgspec.json.encode
+    for document in (NOTHING, old, old.updated({"desired": None, "reported": {"b": 3}}, 2), old.removed()):
+        twin = Document(document.state, document.metadata, document.version, document.deleted)
+        text = document.text()
+        assert (bytes(text.state), bytes(text.metadata)) == (
+            encode(document.state),
+            encode(document.metadata),
+        )
+        assert document.text() is text
+        assert document == twin
+        assert len({document, twin}) == 1
+
+
+def test_documents_differ_by_each_of_their_values():
+    document = NOTHING.updated({"desired": {"a": 1}}, 1)
+    others = [
+        Document({}, document.metadata, 1, False),
+        Document(document.state, {}, 1, False),
+        Document(document.state, document.metadata, 2, False),
+        Document(document.state, document.metadata, 1, True),
+        (document.state, document.metadata, 1, False),
+    ]
+    assert document not in others
 
 
 def test_old_values_are_not_touched():

@@ -1,8 +1,8 @@
 import pytest
 
-from edgecore.base.errors import StoreError
+from edgecore.base.errors import RefusedError, StoreError
 from edgecore.shadow.document import NOTHING, Document
-from edgecore.shadow.journal import MAX_SENT, Change, Journal, Notice
+from edgecore.shadow.journal import MAX_SENT, Change, Journal, Notice, runs
 from edgecore.shadow.replica import Mark, Push
 from edgecore.shadow.requests import Reply
 from edgecore.shadow.topics import ShadowId
@@ -49,6 +49,88 @@ async def test_a_change_on_something_else_than_is_on_disk_fails_whole(db, journa
     assert contents.marks == {}
 
 
+async def test_changes_of_one_turn_are_one_work_and_the_newest_document_is_written(db, journal):
+    before = db.status()["works"]
+    steps = [FIRST]
+    for n in range(9):
+        steps.append(steps[-1].updated({"reported": {"b": n}}, 6))
+    numbers, commits = zip(
+        *(
+            journal.write(Change(T, version, document, Mark({}, version), REPLIES))
+            for version, document in enumerate(steps)
+        ),
+        strict=True,
+    )
+    await durable(commits)
+    assert db.status()["works"] == before + 1
+    contents = await Journal(db).load()
+    assert contents.documents == {T: steps[-1]}
+    assert contents.marks == {T: Mark({}, 9)}
+    assert contents.notices == [Notice(number, T, REPLIES) for number in numbers]
+
+
+async def test_a_change_that_follows_nothing_fails_alone_in_its_turn(db, journal):
+    await durable(journal.write(Change(N, 0, FIRST))[1])
+    good = [journal.write(Change(T, 0, FIRST, None, REPLIES))]
+    bad = [journal.write(Change(T, 5, SECOND, Mark({}, 1), REPLIES))]
+    good.append(journal.write(Change(N, 1, SECOND, None, REPLIES)))
+    bad.append(journal.write(Change(N, 1, SECOND, None, REPLIES)))
+    good.append(journal.write(Change(T, 1, SECOND)))
+    await durable([commit for _, commit in good])
+    for _, commit in bad:
+        with pytest.raises(StoreError, match="the change before this one was not stored"):
+            await durable(commit)
+    contents = await Journal(db).load()
+    assert contents.documents == {T: SECOND, N: SECOND}
+    assert contents.marks == {}
+    assert [notice.id for notice in contents.notices] == [number for number, _ in good[:2]]
+
+
+async def test_a_work_that_runs_again_forgets_what_the_first_run_found(db, journal):
+    await durable(journal.write(Change(T, 0, FIRST))[1])
+    runs = []
+
+    def moves_in_the_second_run(connection):
+        runs.append(1)
+        if len(runs) == 2:
+            connection.execute("UPDATE shadow_documents SET version = 7")
+
+    def fails_in_the_first_run(connection):
+        if len(runs) == 1:
+            raise OSError("not yet")  # the group runs again, each work by itself
+
+    commits = [
+        db.write(moves_in_the_second_run),
+        journal.write(Change(T, 7, SECOND))[1],
+        db.write(fails_in_the_first_run),
+    ]
+    await durable(commits)
+    assert len(runs) == 2
+    assert (await Journal(db).load()).documents == {T: SECOND}
+
+
+async def test_changes_that_wait_are_bounded(journal, monkeypatch):
+    monkeypatch.setattr("edgecore.shadow.journal.MAX_CHANGES", 2)
+    commits = [journal.write(Change(T, 0, FIRST))[1], journal.write(Change(N, 0, FIRST))[1]]
+    with pytest.raises(RefusedError, match="2 changes of shadows wait for the disk"):
+        journal.write(Change(T, 1, SECOND))
+    await durable(commits)
+    await durable(journal.write(Change(T, 1, SECOND))[1])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ((), []),
+        ((7,), [(7, 7)]),
+        ((3, 1, 2), [(1, 3)]),
+        ((9, 1, 2, 4, 5, 7), [(1, 2), (4, 5), (7, 7), (9, 9)]),
+    ],
+)
+def test_runs_of_numbers(numbers, found):
+    assert list(runs(numbers)) == found
+
+
 async def test_a_mark_alone_needs_no_document(db, journal):
     await durable(journal.write(Change(T, mark=Mark({}, 4)))[1])
     assert (await Journal(db).load()).marks == {T: Mark({}, 4)}
@@ -64,7 +146,8 @@ async def test_what_was_pushed_is_remembered(db, journal, push):
 
 
 async def test_sent_notices_go_with_the_next_change(db, journal):
-    number, _ = journal.write(Change(T, 0, FIRST, None, REPLIES))
+    number, commit = journal.write(Change(T, 0, FIRST, None, REPLIES))
+    await durable(commit)
     journal.sent([number])
     second, commit = journal.write(Change(T, 1, SECOND, None, REPLIES))
     await durable(commit)

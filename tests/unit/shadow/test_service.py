@@ -48,6 +48,16 @@ async def test_status(house):
     assert house.service.status()["pending"] == 1
 
 
+async def test_topics_are_remembered_within_a_bound(house, monkeypatch):
+    monkeypatch.setattr("edgecore.shadow.service.MAX_KNOWN", 3)
+    for n in (1, 2, 3, 4, 1, 4):
+        for verb in ("get", "update/accepted"):
+            house.bus.send(f"$aws/things/other/shadow/name/n{n}/{verb}", b"")
+        assert 1 <= len(house.service._known) <= 3
+    await house.until(lambda: len(house.bus.heard("get/rejected")) == 6)
+    assert house.service.status()["ignored"] == 6
+
+
 async def test_tables_that_cannot_be_read_are_an_error(db, house_of):
     from edgecore.base.errors import StoreError
 
