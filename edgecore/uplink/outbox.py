@@ -23,7 +23,7 @@ from edgecore.base.message import Message
 from edgecore.store import DurableQueue, MemoryQueue, Place, decode_message, durable
 from edgecore.uplink.alarm import TOPIC, Alarm
 from edgecore.uplink.aside import Aside
-from edgecore.uplink.channel import FETCH_BYTES, FETCH_RECORDS, TOO_OLD, Channel, Shelf, Tally
+from edgecore.uplink.channel import EXPIRED, FETCH_BYTES, FETCH_RECORDS, TOO_OLD, Channel, Shelf, Tally
 from edgecore.uplink.entry import Entry, Places
 from edgecore.uplink.mapping import limits_of, refuse_message
 from edgecore.uplink.record import make_record, read_record, read_stamp
@@ -123,13 +123,13 @@ class Outbox:
     def put_back(self, record: bytes, left: Place) -> Commit:
         """Take a record that was set aside again, as if it came now: in the same commit it leaves `left`.
 
-        Raises StoreError for one that cannot be read, PermanentCloudError for one that the cloud would still
-        refuse, RefusedError when there is no room: nothing gives way to it.
+        Raises StoreError for one that cannot be read, PermanentCloudError for one that would still not go,
+        RefusedError when there is no room: nothing gives way to it.
         """
         message = decode_message(read_record(record)[1])
-        if reason := refuse_message(message, self._limits):
-            raise PermanentCloudError(reason)
         now, place = self._clock.now(), self._places.of(message.topic)
+        if reason := EXPIRED if message.expired(now) else refuse_message(message, self._limits):
+            raise PermanentCloudError(reason)
         channel, record = self.channels[place.share % len(self.channels)], make_record(message, now)
         live = channel.takes_live(message.topic, place, len(record))
         identifier, commit = self._queue.append_from(left, record, place.priority, place.tag)

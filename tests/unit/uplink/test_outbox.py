@@ -425,6 +425,12 @@ class TestPutBack:
         (one,) = case.outbox.aside.status()
         assert outcome.left == {one["id"]: one["reason"]}
 
+    async def test_what_has_expired_stays_aside(self, case):
+        await self.refused(case, expires_at=case.clock.now() + 10)
+        case.clock.advance(11)
+        outcome = await self.retry(case)
+        assert (outcome.done, list(outcome.left.values()), case.aside.count) == (0, ["expired"], 1)
+
     async def test_what_cannot_be_read_stays_aside(self, case):
         case.aside.append(b"unreadable record\0" + bytes(8) + b"rubbish")
         case.outbox.aside._newest = 10
