@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from edgecore.base.commit import Commit
 from edgecore.store.bounds import Lanes, QueueBounds, make_room, no_record
 from edgecore.store.ledger import TAGS
-from edgecore.store.queue import TAG_BYTES, Record, take
+from edgecore.store.queue import TAG_BYTES, Answer, Record, take
 
 
 def _done() -> Commit:
@@ -69,10 +69,17 @@ class MemoryQueue:
 
     async def peek(self, after: int, limit: int, max_bytes: int, lane: int = 0) -> list[tuple[int, Record]]:
         """Up to `limit` records of the lane with ids above `after`, in order, as DurableQueue does."""
+        return self._peek(after, limit, max_bytes, lane)
+
+    def _peek(self, after: int, limit: int, max_bytes: int, lane: int) -> list[tuple[int, Record]]:
         rows = [
             (identifier, record) for identifier, record in self._records[lane].items() if identifier > after
         ]
         return take(rows[:limit], max_bytes)
+
+    def ask(self, after: int, limit: int, max_bytes: int, lane: int, answer: Answer) -> None:
+        """As `peek`, without waiting; answered at once."""
+        answer(self._peek(after, limit, max_bytes, lane))
 
     def ack(self, ids: Iterable[int]) -> Commit:
         """Delete records; unknown ids are ignored."""

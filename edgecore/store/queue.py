@@ -25,6 +25,7 @@ from edgecore.store.database import Database, durable
 from edgecore.store.ledger import TAGS
 
 Record = bytes  # a name of its own: the queues have a property called `bytes`
+Answer = Callable[[list[tuple[int, Record]] | Exception], None]
 
 ROOM: Final = "store.queue"
 SCHEMA: Final = (
@@ -51,8 +52,11 @@ SELECT id, length(record), substr(record, 1, ?)
 FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?
 """
 INSERT: Final = "INSERT INTO queue_records (queue, id, record) VALUES (?, ?, ?)"
-DELETE: Final = "DELETE FROM queue_records WHERE queue = ? AND id = ?"
-PEEK: Final = "SELECT id, record FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
+DELETE: Final = "DELETE FROM queue_records WHERE queue = ? AND id BETWEEN ? AND ?"
+PEEK: Final = """
+SELECT id, coalesce(substr(record, ? + 1), x'')
+FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?
+"""
 
 
 # In front of each record of a queue with several lanes.
@@ -71,7 +75,7 @@ def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
     if rows.inserts:
         connection.executemany(INSERT, rows.inserts)
     if rows.deletes:
-        connection.executemany(DELETE, rows.deletes)
+        connection.executemany(DELETE, spans(rows.deletes))
 
 
 class DurableQueue:
@@ -160,8 +164,16 @@ class DurableQueue:
         """
         self._check_open()
         rows = await self._database.read(partial(self._peek, self._keys[lane], after, limit, max_bytes))
-        ledger, prefix = self._lanes.ledgers[lane], self._prefix
-        return [(identifier, record[prefix:]) for identifier, record in rows if identifier in ledger]
+        ledger = self._lanes.ledgers[lane]
+        return [row for row in rows if row[0] in ledger]
+
+    def ask(self, after: int, limit: int, max_bytes: int, lane: int, answer: Answer) -> None:
+        """As `peek`, without waiting: `answer` is called on the loop with the records, or with the error.
+
+        They are those that the disk held: some may have been taken out since.
+        """
+        self._check_open()
+        self._database.ask(partial(self._peek, self._keys[lane], after, limit, max_bytes), answer)
 
     def ack(self, ids: Iterable[int]) -> Commit:
         """Delete records; unknown ids are ignored. Never refused, also not on a full disk."""
@@ -239,13 +251,32 @@ class DurableQueue:
     def _peek(
         self, key: int, after: int, limit: int, max_bytes: int, connection: sqlite3.Connection
     ) -> list[tuple[int, Record]]:
-        return take(connection.execute(PEEK, (key, after, limit)), max_bytes)
+        return take(connection.execute(PEEK, (self._prefix, key, after, limit)), max_bytes)
 
 
 def _done() -> Commit:
     commit = Commit()
     commit.resolve()
     return commit
+
+
+def spans(rows: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """(queue, first id, last id) of each unbroken run of ids: one statement deletes it.
+
+    sqlite3 gives the interpreter's lock away for each statement, and may wait for it until the loop sleeps.
+    """
+    found: list[tuple[int, int, int]] = []
+    queue = first = last = -1
+    for key, identifier in sorted(rows):
+        if key == queue and identifier <= last + 1:
+            last = identifier
+            continue
+        if last >= 0:
+            found.append((queue, first, last))
+        queue, first, last = key, identifier, identifier
+    if last >= 0:
+        found.append((queue, first, last))
+    return found
 
 
 def take(rows: Iterable[tuple[int, Record]], max_bytes: int) -> list[tuple[int, Record]]:

@@ -1,5 +1,7 @@
 """One suite for every implementation of the queue: on disk and in memory."""
 
+import asyncio
+
 import pytest
 
 from edgecore.base.errors import RefusedError
@@ -46,6 +48,26 @@ async def test_peek_takes_nothing_out_and_goes_on_after_an_id(make):
     assert [i for i, _ in await queue.peek(0, 2, 1000)] == ids[:2]
     assert [i for i, _ in await queue.peek(ids[1], 2, 1000)] == ids[2:4]
     assert await queue.peek(ids[-1], 2, 1000) == []
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+async def test_what_is_asked_is_answered_as_peek_does(make, lanes):
+    queue = await make(QueueBounds(100, 1000), lanes)
+    ids = [queue.append(bytes([n]), lane=lanes - 1)[0] for n in range(5)]
+    answer = asyncio.get_running_loop().create_future()
+    queue.ask(ids[0], 3, 1000, lanes - 1, answer.set_result)
+    assert await answer == [(ids[n], bytes([n])) for n in (1, 2, 3)]
+
+
+async def test_ack_deletes_only_what_it_names(make):
+    """Whatever lies between: of the same lane or of another, and in whatever order they are named."""
+    queue = await make(QueueBounds(100, 1000), 2)
+    ids = [queue.append(bytes([n]), lane=n % 2)[0] for n in range(12)]
+    gone = [10, 3, 4, 5, 7, 0, 1]
+    await durable(queue.ack(ids[n] for n in gone))
+    left = [ids[n] for n in range(12) if n not in gone]
+    found = await queue.peek(0, 100, 1000, 0) + await queue.peek(0, 100, 1000, 1)
+    assert sorted(identifier for identifier, _ in found) == left
 
 
 async def test_peek_is_bounded_by_bytes_but_gives_at_least_one(make):

@@ -6,7 +6,7 @@ import pytest
 
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.store import Database, DurableQueue, QueueBounds, StoreSettings, durable
-from edgecore.store.queue import IDS_PER_OPENING
+from edgecore.store.queue import IDS_PER_OPENING, spans
 
 WIDE = QueueBounds(1000, 1_000_000)
 NO_RESERVE = StoreSettings(reserve_bytes=0)
@@ -204,3 +204,10 @@ async def test_a_record_of_another_lane_acknowledged_in_its_own_turn_leaves_no_r
     low, _ = queue.append(b"b", lane=0)
     await durable(queue.ack([low]))
     assert await db.read(lambda c: c.execute("SELECT count(*) FROM queue_records").fetchone()) == (1,)
+
+
+def test_unbroken_runs_of_ids_are_one_deletion():
+    rows = [(2, 5), (1, 9), (1, 7), (2, 6), (1, 8), (1, 11), (1, 8), (2, 8)]
+    assert spans(rows) == [(1, 7, 9), (1, 11, 11), (2, 5, 6), (2, 8, 8)]
+    assert spans([]) == []
+    assert spans([(1, 0)]) == [(1, 0, 0)]
