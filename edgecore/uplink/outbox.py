@@ -35,6 +35,8 @@ Queue = DurableQueue | MemoryQueue
 LANES: Final = PRIORITIES
 # How often the front of the queue is looked at: for its age, and for what is too old.
 LOOK_SECONDS: Final = 30.0
+# The queue writes some bytes in front of a record.
+SLACK: Final = 16
 # What of the queue's own counts is a loss of something that was acknowledged.
 _OVERFLOW: Final = "overflow"
 
@@ -103,6 +105,8 @@ class Outbox:
         record = make_record(message, now)
         if reason:
             return self._aside.put(message.topic, record, reason)
+        if self._is_full(len(record)):
+            self._settle()  # what the cloud has must not be counted as what gives way
         live = channel.takes_live(message.topic, place, len(record))
         identifier, commit = self._queue.append(record, place.priority, place.tag, self._is_in_flight)
         self._steps.look(now, self._clock.monotonic())
@@ -113,6 +117,14 @@ class Outbox:
         else:
             channel.appended(place.priority)
         return commit
+
+    def _is_full(self, size: int) -> bool:
+        settings, queue = self._settings, self._queue
+        return queue.count >= settings.outbox_records or queue.bytes + size > settings.outbox_bytes - SLACK
+
+    def _settle(self) -> None:
+        for channel in self.channels:
+            channel.settle()
 
     def _is_in_flight(self, identifier: int) -> bool:
         return any(channel.window.is_in_flight(identifier) for channel in self.channels)
@@ -125,6 +137,7 @@ class Outbox:
         self._steps.look(wall, now)
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
+            self._settle()
             fronts = [await self._prune(lane) for lane in range(LANES) if self._queue.waiting(lane)]
             self._oldest = min((front for front in fronts if front is not None), default=None)
         said = self._alarm.look(self._losses(), self._fill(), now, wall)
@@ -164,7 +177,8 @@ class Outbox:
     @property
     def is_losing(self) -> bool:
         """Whether something was dropped that the alarm has not heard of."""
-        return self._alarm.since is None and sum(self._losses().values()) != self._alarm.seen
+        lost = self._queue.dropped.get(_OVERFLOW, 0) + self.tally.dropped.get(TOO_OLD, 0)
+        return lost != self._alarm.seen and self._alarm.since is None
 
     def _losses(self) -> dict[str, int]:
         losses = {
