@@ -36,7 +36,7 @@ FETCH_BYTES: Final = 1024 * 1024
 MAX_REASONS: Final = 64
 # What the cloud has is taken off the disk for many at once: each time is a sync, and writes whole pages. A
 # crash in between sends that many again.
-SETTLE_RECORDS: Final = 256
+SETTLE_RECORDS: Final = 1024
 SETTLE_SECONDS: Final = 0.1
 # How often it is seen whether it is quiet enough for a suspect.
 QUIET_LOOK: Final = 0.1
