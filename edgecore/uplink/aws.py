@@ -187,6 +187,7 @@ class AwsClient:
         if not self._stopped.is_set():
             self._client.stop(self._sdk.mqtt5.DisconnectPacket())
             await self._wait_until_stopped()
+        self._outcomes.close()
         self._client = None
 
     async def _wait_until_stopped(self) -> None:

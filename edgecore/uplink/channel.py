@@ -157,10 +157,10 @@ class Channel:
         Gives the monotonic time at which it must be called again even if nothing wakes it. Raises StoreError
         when the queue could not be read.
         """
+        self._roused = False
         if self._read_error is not None:
             error, self._read_error = self._read_error, None
             raise error
-        self._roused = False
         if client is None or not self.online:
             self.settle()
             return None

@@ -65,6 +65,14 @@ class Outcomes:
         self._woken = False
         self.tell()
 
+    def close(self) -> None:
+        """Wait for nothing more: what still comes is told at once. On the loop."""
+        self.tell()
+        self._under_way = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def tell(self) -> None:
         """Tell all that came back. On the loop."""
         tell, waiting = self._tell, self._waiting

@@ -113,6 +113,20 @@ async def test_what_waits_can_be_told_now(case):
     assert len(case.told) == 1
 
 
+async def test_after_the_end_nothing_waits_and_no_timer_goes_on(monkeypatch):
+    case = Case(monkeypatch)
+    case.publish(40)
+    case.settle(1)
+    timer = case.outcomes._timer
+    case.outcomes.close()
+    assert (len(case.told), timer.cancelled(), case.outcomes._timer) == (1, True, None)
+    case.settle(1)
+    await turn()
+    assert len(case.told) == 2
+    case.outcomes.close()
+    assert case.outcomes._timer is None
+
+
 async def test_one_that_fails_does_not_hold_up_the_others(case):
     failures = []
     case.loop.set_exception_handler(lambda _loop, context: failures.append(context["exception"]))
