@@ -13,7 +13,7 @@ version and was never synchronised, so that the cloud's copy comes back and vers
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -26,7 +26,7 @@ from edgecore.shadow.document import Document, JsonObject
 from edgecore.shadow.replica import Mark, Push
 from edgecore.shadow.requests import Reply
 from edgecore.shadow.topics import ShadowId
-from edgecore.store import Batcher, Connection, Database
+from edgecore.store import Batcher, Connection, Database, runs
 
 log = logging.getLogger(__name__)
 
@@ -252,19 +252,6 @@ def _mark_row(item: tuple[ShadowId, Mark]) -> tuple[str, str, bytes, int, int, i
 
 def _delete(sent: Iterable[int], connection: Connection) -> None:
     connection.executemany(SENT, runs(sent))
-
-
-def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The first and last of each run of consecutive numbers: one deletion for many rows."""
-    ordered = sorted(numbers)
-    first = last = ordered[0] if ordered else 0
-    for number in ordered[1:]:
-        if number != last + 1:
-            yield first, last
-            first = number
-        last = number
-    if ordered:
-        yield first, last
 
 
 def read_contents(connection: Connection) -> Contents:

@@ -10,10 +10,11 @@ from edgecore.store.dictionary import Dictionary
 from edgecore.store.envelope import decode_message, encode_message
 from edgecore.store.lock import StoreLock
 from edgecore.store.memory import MemoryQueue
-from edgecore.store.queue import IDS_PER_OPENING, DurableQueue, Place
+from edgecore.store.queue import IDS_PER_OPENING, DurableQueue, Slot
 from edgecore.store.retained import RetainedStore
 from edgecore.store.sessions import Loaded, SessionStore, StoredRow
 from edgecore.store.settings import StoreSettings
+from edgecore.store.spans import runs
 from edgecore.store.transaction import Connection
 
 __all__ = [
@@ -25,14 +26,15 @@ __all__ = [
     "DurableQueue",
     "Loaded",
     "MemoryQueue",
-    "Place",
     "QueueBounds",
     "RetainedStore",
     "SessionStore",
+    "Slot",
     "StoreLock",
     "StoreSettings",
     "StoredRow",
     "decode_message",
     "durable",
     "encode_message",
+    "runs",
 ]

@@ -9,7 +9,7 @@ from edgecore.base.commit import Commit
 from edgecore.base.errors import RefusedError
 from edgecore.store.bounds import Lanes, QueueBounds, fits, make_room, no_record, no_room
 from edgecore.store.ledger import TAGS
-from edgecore.store.queue import TAG_BYTES, Place, Record, take
+from edgecore.store.queue import TAG_BYTES, Answer, Record, Slot, take
 
 
 def _done() -> Commit:
@@ -69,16 +69,16 @@ class MemoryQueue:
             self._records[lane][identifier] = record
         return identifier, _done()
 
-    def place(self, identifier: int) -> Place | None:
-        """The place of a record that is held; None of one that is not."""
-        return Place((0, identifier), partial(self._has_left, identifier)) if identifier in self else None
+    def slot(self, identifier: int) -> Slot | None:
+        """The slot of a record that is held; None of one that is not."""
+        return Slot((0, identifier), partial(self._has_left, identifier)) if identifier in self else None
 
-    def append_from(self, place: Place, record: Record, lane: int = 0, tag: int = 0) -> tuple[int, Commit]:
+    def append_from(self, slot: Slot, record: Record, lane: int = 0, tag: int = 0) -> tuple[int, Commit]:
         """As `append`, in the place of another queue's record, as DurableQueue does."""
         if not fits(self._lanes, self._bounds, len(record) + self._prefix):
             raise RefusedError(no_room(self.name, self._lanes, self._bounds))
         identifier, commit = self.append(record, lane, tag)
-        commit.when_done(place.done)
+        commit.when_done(slot.done)
         return identifier, commit
 
     def _has_left(self, identifier: int, error: Exception | None) -> None:
@@ -87,10 +87,17 @@ class MemoryQueue:
 
     async def peek(self, after: int, limit: int, max_bytes: int, lane: int = 0) -> list[tuple[int, Record]]:
         """Up to `limit` records of the lane with ids above `after`, in order, as DurableQueue does."""
+        return self._peek(after, limit, max_bytes, lane)
+
+    def _peek(self, after: int, limit: int, max_bytes: int, lane: int) -> list[tuple[int, Record]]:
         rows = [
             (identifier, record) for identifier, record in self._records[lane].items() if identifier > after
         ]
         return take(rows[:limit], max_bytes)
+
+    def ask(self, after: int, limit: int, max_bytes: int, lane: int, answer: Answer) -> None:
+        """As `peek`, without waiting; answered at once."""
+        answer(self._peek(after, limit, max_bytes, lane))
 
     def ack(self, ids: Iterable[int]) -> Commit:
         """Delete records; unknown ids are ignored."""

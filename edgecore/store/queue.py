@@ -33,8 +33,10 @@ from edgecore.store.bounds import (
 )
 from edgecore.store.database import Database, durable
 from edgecore.store.ledger import TAGS
+from edgecore.store.spans import spans
 
 Record = bytes  # a name of its own: the queues have a property called `bytes`
+Answer = Callable[[list[tuple[int, Record]] | Exception], None]
 
 ROOM: Final = "store.queue"
 SCHEMA: Final = (
@@ -61,8 +63,11 @@ SELECT id, length(record), substr(record, 1, ?)
 FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?
 """
 INSERT: Final = "INSERT INTO queue_records (queue, id, record) VALUES (?, ?, ?)"
-DELETE: Final = "DELETE FROM queue_records WHERE queue = ? AND id = ?"
-PEEK: Final = "SELECT id, record FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?"
+DELETE: Final = "DELETE FROM queue_records WHERE queue = ? AND id BETWEEN ? AND ?"
+PEEK: Final = """
+SELECT id, coalesce(substr(record, ? + 1), x'')
+FROM queue_records WHERE queue = ? AND id > ? ORDER BY id LIMIT ?
+"""
 
 
 # In front of each record of a queue with several lanes.
@@ -82,13 +87,13 @@ def _apply(connection: sqlite3.Connection, rows: _Rows) -> None:
     if rows.inserts:
         connection.executemany(INSERT, rows.inserts)
     if rows.deletes:
-        connection.executemany(DELETE, rows.deletes)
+        connection.executemany(DELETE, spans(rows.deletes))
     if rows.left:
-        connection.executemany(DELETE, rows.left)
+        connection.executemany(DELETE, spans(rows.left))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Slot:
     """Where a record lies in its queue, to be given to the `append_from` of another one."""
 
     row: tuple[int, int]
@@ -174,14 +179,14 @@ class DurableQueue:
             batch.commit.when_done(partial(self._appended, batch.rows))
         return identifier, batch.commit
 
-    def place(self, identifier: int) -> Place | None:
-        """The place of a record that is held; None of one that is not."""
+    def slot(self, identifier: int) -> Slot | None:
+        """The slot of a record that is held; None of one that is not."""
         for lane, ledger in enumerate(self._lanes.ledgers):
             if identifier in ledger:
-                return Place((self._keys[lane], identifier), partial(self._has_left, identifier))
+                return Slot((self._keys[lane], identifier), partial(self._has_left, identifier))
         return None
 
-    def append_from(self, place: Place, record: Record, lane: int = 0, tag: int = 0) -> tuple[int, Commit]:
+    def append_from(self, slot: Slot, record: Record, lane: int = 0, tag: int = 0) -> tuple[int, Commit]:
         """As `append`, in the place of another queue's record in this database: both happen, or neither.
 
         The other queue counts its record until the Commit is resolved. Nothing gives way to the new one:
@@ -192,8 +197,8 @@ class DurableQueue:
         identifier, commit = self.append(record, lane, tag)
         batch = self._appends.open()
         if batch is not None:  # else the database is of no use, and the Commit says so
-            batch.rows.left.append(place.row)
-        commit.when_done(place.done)
+            batch.rows.left.append(slot.row)
+        commit.when_done(slot.done)
         return identifier, commit
 
     def _has_left(self, identifier: int, error: Exception | None) -> None:
@@ -207,8 +212,16 @@ class DurableQueue:
         """
         self._check_open()
         rows = await self._database.read(partial(self._peek, self._keys[lane], after, limit, max_bytes))
-        ledger, prefix = self._lanes.ledgers[lane], self._prefix
-        return [(identifier, record[prefix:]) for identifier, record in rows if identifier in ledger]
+        ledger = self._lanes.ledgers[lane]
+        return [row for row in rows if row[0] in ledger]
+
+    def ask(self, after: int, limit: int, max_bytes: int, lane: int, answer: Answer) -> None:
+        """As `peek`, without waiting: `answer` is called on the loop with the records, or with the error.
+
+        They are those that the disk held: some may have been taken out since.
+        """
+        self._check_open()
+        self._database.ask(partial(self._peek, self._keys[lane], after, limit, max_bytes), answer)
 
     def ack(self, ids: Iterable[int]) -> Commit:
         """Delete records; unknown ids are ignored. Never refused, also not on a full disk."""
@@ -286,7 +299,7 @@ class DurableQueue:
     def _peek(
         self, key: int, after: int, limit: int, max_bytes: int, connection: sqlite3.Connection
     ) -> list[tuple[int, Record]]:
-        return take(connection.execute(PEEK, (key, after, limit)), max_bytes)
+        return take(connection.execute(PEEK, (self._prefix, key, after, limit)), max_bytes)
 
 
 def _done() -> Commit:

@@ -14,7 +14,7 @@ from edgecore.base.clock import Clock
 from edgecore.base.commit import Commit
 from edgecore.base.errors import OutboxError, PermanentCloudError, RefusedError, StoreError
 from edgecore.base.interfaces import AsideOutcome, SetAside
-from edgecore.store import IDS_PER_OPENING, DurableQueue, MemoryQueue, Place, decode_message, durable
+from edgecore.store import IDS_PER_OPENING, DurableQueue, MemoryQueue, Slot, decode_message, durable
 from edgecore.uplink.record import read_record
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _TIME: Final = struct.Struct(">d")
 _NAME: Final = re.compile(r"(\d{1,6})-(\d{1,14})", re.ASCII)
 
 # Puts a record into the outbox, out of its place here. Raises StoreError, PermanentCloudError, RefusedError.
-PutBack = Callable[[bytes, Place], Commit]
+PutBack = Callable[[bytes, Slot], Commit]
 
 
 def name_of(identifier: int) -> str:
@@ -149,10 +149,10 @@ class Aside:
     async def _leave(self, identifier: int, put_back: PutBack) -> Commit:
         """Let one go back; from here to its Commit no other command finds it."""
         records = await self._one(identifier)
-        place = self._queue.place(identifier)
-        if not records or place is None or not self._is_free(identifier):
+        slot = self._queue.slot(identifier)
+        if not records or slot is None or not self._is_free(identifier):
             raise OutboxError(GONE)
-        commit = put_back(_split(records[0][1])[2], place)
+        commit = put_back(_split(records[0][1])[2], slot)
         self._leaving.add(identifier)
         commit.when_done(lambda _: self._leaving.discard(identifier))
         return commit

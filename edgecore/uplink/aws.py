@@ -21,14 +21,18 @@ from edgecore.base.errors import CloudError, PermanentCloudError, TransientCloud
 from edgecore.base.message import Message, Properties
 from edgecore.base.shown import one_line
 from edgecore.uplink.acceptance import MAX_PACKET_BYTES
+from edgecore.uplink.aws_thread import ThreadState
 from edgecore.uplink.aws_words import cause_of_connack, cause_of_disconnect, cause_of_error
 from edgecore.uplink.client import ClientEvents, Incoming, Welcome
 from edgecore.uplink.inbox import Inbox
 from edgecore.uplink.mapping import CloudSubscription
+from edgecore.uplink.outcomes import Outcomes
 from edgecore.uplink.settings import UplinkSettings
 from edgecore.uplink.trouble import Trouble
 
 _log = logging.getLogger(__name__)
+
+Loop = asyncio.AbstractEventLoop
 
 # AWS: at most 8 filters in one SUBSCRIBE.
 FILTERS_PER_SUBSCRIBE: Final = 8
@@ -66,7 +70,7 @@ async def open_client(settings: UplinkSettings, events: ClientEvents) -> AwsClie
     loop = asyncio.get_running_loop()
     # Importing the library and reading files takes a tenth of a second and more on a Pi.
     sdk = await asyncio.to_thread(_Sdk)
-    client = AwsClient(sdk, settings, events, Inbox(loop))
+    client = AwsClient(sdk, settings, events, loop)
     await asyncio.to_thread(client.build)
     return client
 
@@ -80,6 +84,7 @@ class _Sdk:
             self.io: Any = importlib.import_module("awscrt.io")
             self.error: type[Exception] = importlib.import_module("awscrt.exceptions").AwsCrtError
             self.builder: Any = importlib.import_module("awsiot.mqtt5_client_builder")
+            self.qos: tuple[Any, ...] = tuple(self.mqtt5.QoS(number) for number in range(2))
         except ImportError as error:
             raise UnavailableError(
                 f"the cloud client is not installed ({error}): pip install 'edgecore[aws]'"
@@ -89,11 +94,13 @@ class _Sdk:
 class AwsClient:
     """Implements CloudClient."""
 
-    def __init__(self, sdk: _Sdk, settings: UplinkSettings, events: ClientEvents, inbox: Inbox) -> None:
+    def __init__(self, sdk: _Sdk, settings: UplinkSettings, events: ClientEvents, loop: Loop) -> None:
         self._sdk = sdk
         self._settings = settings
         self._events = events
-        self._inbox = inbox
+        self._inbox = Inbox(loop)
+        self._outcomes = Outcomes(loop, self._published)
+        self._thread = ThreadState()
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._client: Any = None
@@ -180,6 +187,7 @@ class AwsClient:
         if not self._stopped.is_set():
             self._client.stop(self._sdk.mqtt5.DisconnectPacket())
             await self._wait_until_stopped()
+        self._outcomes.close()
         self._client = None
 
     async def _wait_until_stopped(self) -> None:
@@ -199,7 +207,7 @@ class AwsClient:
         except self._errors as error:
             done(self._cloud_error(error))
             return
-        future.add_done_callback(lambda one: self._inbox.post(partial(self._published, one, qos, done)))
+        self._outcomes.expect(future, qos, done)
 
     def _published(self, future: Future[Any], qos: int, done: Done) -> None:
         try:
@@ -221,7 +229,7 @@ class AwsClient:
         packet = mqtt5.PublishPacket(
             topic=message.topic,
             payload=message.payload,
-            qos=mqtt5.QoS(qos),
+            qos=self._sdk.qos[qos],
             retain=message.retain and not message.topic.startswith("$"),
         )
         if message.expires_at is not None:
@@ -296,6 +304,7 @@ class AwsClient:
     # -- what the library tells, on its own threads
 
     def _on_attempt(self, _data: object) -> None:
+        self._thread.hold()
         self._inbox.post(self._events.attempting)
 
     def _on_success(self, data: Any) -> None:  # noqa: ANN401  the library has no types
@@ -320,11 +329,13 @@ class AwsClient:
 
     def _end(self, tell: Callable[[Trouble], None], trouble: Trouble) -> None:
         """Tell it, and stop the library: it would connect again, and send again what was in flight."""
+        self._outcomes.tell()  # what was acknowledged before it ended
         tell(trouble)
         if self._client is not None:
             self._client.stop()
 
     def _on_stopped(self, _data: object) -> None:
+        self._thread.release()
         self._inbox.post(self._stopped.set)
 
     def _on_publish(self, data: Any) -> None:  # noqa: ANN401  the library has no types

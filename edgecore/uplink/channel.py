@@ -34,6 +34,10 @@ FETCH_RECORDS: Final = 256
 FETCH_BYTES: Final = 1024 * 1024
 # Reasons that are counted and logged apart. Some are the cloud's own words, which it may make up.
 MAX_REASONS: Final = 64
+# What the cloud has is taken off the disk for many at once: each time is a sync, and writes whole pages. A
+# crash in between sends that many again.
+SETTLE_RECORDS: Final = 1024
+SETTLE_SECONDS: Final = 0.1
 # How often it is seen whether it is quiet enough for a suspect.
 QUIET_LOOK: Final = 0.1
 EXPIRED: Final = "expired"
@@ -88,8 +92,13 @@ class Channel:
         self._clock = shelf.clock
         self._tally = shelf.tally
         self._wake = wake
-        self._acknowledged: list[int] = []
+        self._acknowledged: list[int] = []  # that are on disk still
+        self._settle_at = 0.0
+        self._roused = False  # woken since the last pump
         self._read_out = [False] * PRIORITIES  # lanes that were read to their end
+        self._reads = 0  # that are not answered
+        self._read_error: Exception | None = None
+        self._gone: set[int] = set()  # what was settled since they were asked: they may bring it again
         self._generation = 0  # of the link: what was read under an older one is stale
         self._fleeting = Fleeting(settings.qos0_records, settings.qos0_bytes, shelf.tally.drop)
 
@@ -142,32 +151,51 @@ class Channel:
         self._fleeting.forget()
         self.settle()
 
-    async def pump(self, client: CloudClient | None) -> float | None:
-        """Settle what was acknowledged and send what may be sent.
+    def pump(self, client: CloudClient | None) -> float | None:
+        """Settle what was acknowledged, send what may be sent, read on.
 
-        Gives the monotonic time at which it must be called again even if nothing wakes it.
+        Gives the monotonic time at which it must be called again even if nothing wakes it. Raises StoreError
+        when the queue could not be read.
         """
-        self.settle()
+        self._roused = False
+        if self._read_error is not None:
+            error, self._read_error = self._read_error, None
+            raise error
         if client is None or not self.online:
+            self.settle()
             return None
         now = self._send(client)
         while lanes := self._wanting():
-            for lane in lanes:
-                await self._fetch(lane)
+            self._read(lanes)
+            if self._reads:
+                break  # their answer wakes; until then there is a window of records in hand
             now = self._send(client)
-            self.settle()
-        due = self.window.next_due(now)
-        if not self.window.probing or not self.busy():
-            return due
-        return now + QUIET_LOOK if due is None else min(due, now + QUIET_LOOK)
+        dues = (self._settle_in_time(now), self.window.next_due(now), self._look_for_quiet(now))
+        return min((due for due in dues if due is not None), default=None)
 
-    def _wanting(self) -> list[int]:
-        """The lanes to read from, the highest first; none while the link is down."""
-        return [
-            lane
-            for lane in range(PRIORITIES - 1, -1, -1)
-            if self.online and not self._read_out[lane] and self.window.hungry(lane)
-        ]
+    def _settle_in_time(self, now: float) -> float | None:
+        """Settle when it is enough, old enough, or all for now; else say when it will be old enough."""
+        if not self._acknowledged:
+            return None
+        is_last = not self.window.in_flight
+        if is_last or len(self._acknowledged) >= SETTLE_RECORDS or now >= self._settle_at:
+            self.settle()
+            return None
+        return self._settle_at
+
+    def _look_for_quiet(self, now: float) -> float | None:
+        return now + QUIET_LOOK if self.window.probing and self.busy() else None
+
+    def _wanting(self) -> dict[int, int]:
+        """The lanes to read, and after which id; none while some are read, or the link is down."""
+        if self._reads or not self.online:
+            return {}
+        wanted = {
+            lane: self.window.read_from(lane, at_end=self._read_out[lane])
+            for lane in range(PRIORITIES)
+            if self._queue.waiting(lane)
+        }
+        return {lane: after for lane, after in wanted.items() if after is not None}
 
     def _send(self, client: CloudClient) -> float:
         """Send what may be sent; gives the monotonic time that it went by."""
@@ -199,49 +227,54 @@ class Channel:
         self._tally.drop(reason)
         self._finish(entry.id)
 
-    async def _fetch(self, lane: int) -> None:
-        if not self._queue.waiting(lane):
-            self._read_out[lane] = True
-            return
-        generation = self._generation
-        self._read_out[lane] = True  # unless something is appended while it is read
-        after = self.window.last(lane)
-        records = await self._queue.peek(after, FETCH_RECORDS, FETCH_BYTES, lane)
-        if generation != self._generation:
-            return  # the link was lost while reading: it is read again at the next connect
-        if self._acknowledged:  # meanwhile: it must not come in again
-            self.settle()
-            for identifier, _ in records:
-                self.window.skip(lane, identifier)
-            records = [each for each in records if each[0] in self._queue]
-            self._read_out[lane] = False
-        for identifier, record in records:
-            self._admit(lane, identifier, record)
-        if records:
-            self._read_out[lane] = False
+    def _read(self, lanes: dict[int, int]) -> None:
+        for lane, after in lanes.items():
+            if after == self.window.last(lane):
+                self._read_out[lane] = True  # unless something is appended while it is read
+            self._reads += 1
+            answer = partial(self._answered, self._generation, lane, after)
+            self._queue.ask(after, FETCH_RECORDS, FETCH_BYTES, lane, answer)
 
-    def _admit(self, lane: int, identifier: int, record: bytes) -> None:
+    def _answered(
+        self, generation: int, lane: int, after: int, rows: list[tuple[int, bytes]] | Exception
+    ) -> None:
+        self._reads -= 1
+        if isinstance(rows, Exception):
+            self._read_error = rows
+        elif generation == self._generation:  # else the link was lost: it is read again at the next connect
+            gone = self._gone.union(self._acknowledged)
+            entries = [self._entry(lane, *row) for row in rows if row[0] not in gone]
+            upto = rows[-1][0] if rows else None
+            if upto is not None and upto > self.window.last(lane):
+                self._read_out[lane] = False
+            self.window.read(lane, after, upto, [entry for entry in entries if entry is not None])
+        if not self._reads:
+            self._gone.clear()
+        self._wake()
+
+    def _entry(self, lane: int, identifier: int, record: bytes) -> Entry | None:
+        """The record, if it can be read and goes over this connection."""
         try:
             stamp, encoded = read_record(record)
             message = decode_message(encoded)
         except StoreError as error:
-            self.window.skip(lane, identifier)
             if self.number == 0:
                 self._shelf.aside.put("?", record, "unreadable record")
                 _log.error("outbox record %d is set aside: %s", identifier, error)
-                self._acknowledged.append(identifier)
-            return
+                self._take_off(identifier)
+            return None
         place = self._shelf.places.of(message.topic)
         if place.share % self._shelf.settings.connections != self.number:
-            self.window.skip(lane, identifier)
-            return
-        entry = Entry(identifier, record, message, stamp, lane, place.tag, ordered=place.ordered)
-        self.window.add(entry)
+            return None
+        return Entry(identifier, record, message, stamp, lane, place.tag, ordered=place.ordered)
 
     def _done(self, entry: Entry, attempt: int, error: Exception | None) -> None:
         """The outcome of one publish."""
         if error is None:
             self._tally.sent += self._finish(entry.id)
+            if self._roused:
+                return
+            self._roused = True
         elif entry.attempts != attempt or not self.window.is_in_flight(entry.id):
             return  # of a link that is gone: it is on its way again already, or waits for it
         elif isinstance(error, PermanentCloudError):
@@ -276,13 +309,20 @@ class Channel:
     def _finish(self, identifier: int) -> bool:
         if self.window.settled(identifier) is None:
             return False
-        self._acknowledged.append(identifier)
+        self._take_off(identifier)
         return True
+
+    def _take_off(self, identifier: int) -> None:
+        if not self._acknowledged:
+            self._settle_at = self._clock.monotonic() + SETTLE_SECONDS
+        self._acknowledged.append(identifier)
 
     def settle(self) -> None:
         """Take what the cloud has off the disk. A crash before the commit only sends it again."""
         if self._acknowledged:
             acknowledged, self._acknowledged = self._acknowledged, []
+            if self._reads:
+                self._gone.update(acknowledged)
             self._queue.ack(acknowledged).when_done(self._settled)
 
     def _settled(self, error: Exception | None) -> None:

@@ -174,7 +174,7 @@ class Line:
         """Pump the outbox whenever something happened, or when a failed record is due again."""
         while True:
             self._work.clear()
-            due = await self.channel.pump(self.client if self.connection.connected else None)
+            due = self.channel.pump(self.client if self.connection.connected else None)
             delay = None if due is None else max(0.0, due - self._clock.monotonic())
             try:
                 async with asyncio.timeout(delay):

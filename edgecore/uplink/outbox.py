@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from edgecore.base.clock import Clock
@@ -20,11 +21,11 @@ from edgecore.base.group import PRIORITIES, Row
 from edgecore.base.identity import CLOUD, CORE, Principal
 from edgecore.base.interfaces import SetAside
 from edgecore.base.message import Message
-from edgecore.store import DurableQueue, MemoryQueue, Place, decode_message, durable
+from edgecore.store import DurableQueue, MemoryQueue, Slot, decode_message, durable
 from edgecore.uplink.alarm import TOPIC, Alarm
 from edgecore.uplink.aside import Aside
 from edgecore.uplink.channel import EXPIRED, FETCH_BYTES, FETCH_RECORDS, TOO_OLD, Channel, Shelf, Tally
-from edgecore.uplink.entry import Entry, Places
+from edgecore.uplink.entry import Entry, Place, Places
 from edgecore.uplink.mapping import limits_of, refuse_message
 from edgecore.uplink.record import make_record, read_record, read_stamp
 from edgecore.uplink.settings import UplinkSettings
@@ -32,10 +33,14 @@ from edgecore.uplink.steps import Steps
 from edgecore.uplink.window import BEFORE_ALL
 
 Queue = DurableQueue | MemoryQueue
+# Of a record, its lane and its tag, as the queue's own.
+Append = Callable[[bytes, int, int], tuple[int, Commit]]
 
 LANES: Final = PRIORITIES
 # How often the front of the queue is looked at: for its age, and for what is too old.
 LOOK_SECONDS: Final = 30.0
+# The queue writes some bytes in front of a record.
+SLACK: Final = 16
 # What of the queue's own counts is a loss of something that was acknowledged.
 _OVERFLOW: Final = "overflow"
 
@@ -109,38 +114,48 @@ class Outbox:
         record = make_record(message, now)
         if reason:
             return self._aside.put(message.topic, record, reason)
-        live = channel.takes_live(message.topic, place, len(record))
-        identifier, commit = self._queue.append(record, place.priority, place.tag, self._is_in_flight)
-        self._steps.look(now, self._clock.monotonic())
-        self._steps.appended(identifier)
-        if live:
-            lane, tag = place.priority, place.tag
-            channel.add_live(Entry(identifier, record, message, now, lane, tag, ordered=place.ordered))
-        else:
-            channel.appended(place.priority)
-        return commit
+        return self._enter(message, record, place, now, self._append)
 
-    def put_back(self, record: bytes, left: Place) -> Commit:
+    def put_back(self, record: bytes, left: Slot) -> Commit:
         """Take a record that was set aside again, as if it came now: in the same commit it leaves `left`.
 
         Raises StoreError for one that cannot be read, PermanentCloudError for one that would still not go,
         RefusedError when there is no room: nothing gives way to it.
         """
         message = decode_message(read_record(record)[1])
-        now, place = self._clock.now(), self._places.of(message.topic)
+        now = self._clock.now()
         if reason := EXPIRED if message.expired(now) else refuse_message(message, self._limits):
             raise PermanentCloudError(reason)
-        channel, record = self.channels[place.share % len(self.channels)], make_record(message, now)
+        place = self._places.of(message.topic)
+        append = partial(self._queue.append_from, left)
+        return self._enter(message, make_record(message, now), place, now, append)
+
+    def _enter(self, message: Message, record: bytes, place: Place, now: float, append: Append) -> Commit:
+        """Append a record, and let it go from memory if it may: else the next of its topic would pass it."""
+        if self._is_full(len(record)):
+            self._settle()  # what the cloud has must not be counted as what gives way
+        lane, tag = place.priority, place.tag
+        channel = self.channels[place.share % len(self.channels)]
         live = channel.takes_live(message.topic, place, len(record))
-        identifier, commit = self._queue.append_from(left, record, place.priority, place.tag)
+        identifier, commit = append(record, lane, tag)
         self._steps.look(now, self._clock.monotonic())
         self._steps.appended(identifier)
-        if live:  # else what comes of its topic next, and goes from memory, would pass it
-            lane, tag = place.priority, place.tag
+        if live:
             channel.add_live(Entry(identifier, record, message, now, lane, tag, ordered=place.ordered))
         else:
-            channel.appended(place.priority)
+            channel.appended(lane)
         return commit
+
+    def _append(self, record: bytes, lane: int, tag: int) -> tuple[int, Commit]:
+        return self._queue.append(record, lane, tag, self._is_in_flight)
+
+    def _is_full(self, size: int) -> bool:
+        settings, queue = self._settings, self._queue
+        return queue.count >= settings.outbox_records or queue.bytes + size > settings.outbox_bytes - SLACK
+
+    def _settle(self) -> None:
+        for channel in self.channels:
+            channel.settle()
 
     def _is_in_flight(self, identifier: int) -> bool:
         return any(channel.window.is_in_flight(identifier) for channel in self.channels)
@@ -153,6 +168,7 @@ class Outbox:
         self._steps.look(wall, now)
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
+            self._settle()
             fronts = [await self._prune(lane) for lane in range(LANES) if self._queue.waiting(lane)]
             self._oldest = min((front for front in fronts if front is not None), default=None)
         said = self._alarm.look(self._losses(), self._fill(), now, wall)
@@ -192,7 +208,8 @@ class Outbox:
     @property
     def is_losing(self) -> bool:
         """Whether something was dropped that the alarm has not heard of."""
-        return self._alarm.since is None and sum(self._losses().values()) != self._alarm.seen
+        lost = self._queue.dropped.get(_OVERFLOW, 0) + self.tally.dropped.get(TOO_OLD, 0)
+        return lost != self._alarm.seen and self._alarm.since is None
 
     def _losses(self) -> dict[str, int]:
         losses = {

@@ -9,8 +9,7 @@ the lowest gets at least one transmission in 1023. Within a priority live record
 both wait: a month of backlog takes at most every second place from what happens today, and the other way
 round. What failed is sent again before anything new, oldest first.
 
-Ordered topics have one record in flight; those behind it are parked and hold up no other topic. Parked
-records are bounded: an ordered topic with a longer backlog slows down its priority to its own pace.
+Ordered topics have one record in flight; those behind it wait and hold up no other topic (ordered.py).
 
 Poison. The cloud may answer a record by ending the connection, without a word of which one it was. A record
 in flight when that happened twice (or once, when the cloud said that a message was the reason) is a suspect.
@@ -24,21 +23,23 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Final
 
 from edgecore.base.backoff import Backoff
 from edgecore.base.group import PRIORITIES
 from edgecore.uplink.entry import Entry
+from edgecore.uplink.ordered import Ordered, Turn
 
 # A first id can be 0.
 BEFORE_ALL: Final = -1
 # Live records in memory: enough for a burst; beyond, a topic goes by way of the backlog.
 LIVE_RECORDS: Final = 512
 LIVE_BYTES: Final = 1024 * 1024
-# Records of ordered topics that wait for one of theirs; no more is read of their lane until it has fewer.
-PARKED: Final = 1024
+# A lane is read ahead of what is sent, so that nothing waits for the disk: some reads of it, unless large.
+AHEAD_RECORDS: Final = 512
+AHEAD_BYTES: Final = 1024 * 1024
 # Ends of the connection with a record in flight until it is suspected, and alone until it is condemned.
 CUTS: Final = 2
 STRIKES: Final = 2
@@ -68,6 +69,7 @@ class Window:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._backlog = [deque[Entry]() for _ in range(PRIORITIES)]
+        self._backlog_bytes = [0] * PRIORITIES
         self._live = [deque[Entry]() for _ in range(PRIORITIES)]
         self._waiting = 0  # a bit for each lane that has a record to send
         self._last = [BEFORE_ALL] * PRIORITIES
@@ -82,9 +84,8 @@ class Window:
         self._suspects: deque[Entry] = deque()
         self._condemned: dict[int, Entry] = {}
         self._probe: Entry | None = None
-        self._parked: dict[str, deque[Entry]] = {}
-        self._parked_count = [0] * PRIORITIES
-        self._owners: dict[str, int] = {}  # an ordered topic and the record that may be sent of it
+        self._ordered = Ordered()
+        self._went_back = [False] * PRIORITIES
         self._known: set[int] = set()
 
     # -- in
@@ -107,40 +108,69 @@ class Window:
         return identifier in self._known
 
     def last(self, lane: int) -> int:
-        """The highest id that was read of the lane: it is read on from here."""
+        """The highest id that was read of the lane."""
         return self._last[lane]
 
-    def hungry(self, lane: int) -> bool:
-        """Whether more of the lane should be read."""
-        return (
-            len(self._backlog[lane]) < self.limit
-            and self._parked_count[lane] < PARKED
-            and self._live_count < LIVE_RECORDS + self.limit
-        )
+    def read_from(self, lane: int, *, at_end: bool = False) -> int | None:
+        """The id after which the lane is to be read now, if it is. `at_end`: nothing more is after `last`.
 
-    def add(self, entry: Entry) -> None:
-        """Take a record that was read from its lane after `last`; one that is here already is passed."""
-        lane, identifier = entry.lane, entry.id
-        self._last[lane] = max(self._last[lane], identifier)
-        if identifier in self._known:
-            return
-        self._known.add(identifier)
+        By turns new records, and those of ordered topics that were passed over.
+        """
+        if not self._hungry(lane):
+            return None
+        new = None if at_end or self._ordered.crowded(lane) else self._last[lane]
+        again = self._ordered.read_from(lane)
+        self._went_back[lane] = goes_back = again is not None and not (
+            new is not None and self._went_back[lane]
+        )
+        return again if goes_back else new
+
+    def _hungry(self, lane: int) -> bool:
+        number = len(self._backlog[lane])
+        is_short = number < self.limit or (number < AHEAD_RECORDS and self._backlog_bytes[lane] < AHEAD_BYTES)
+        return is_short and self._live_count < LIVE_RECORDS + self.limit
+
+    def read(self, lane: int, after: int, upto: int | None, entries: Iterable[Entry]) -> None:
+        """Take what was read of the lane: `entries` with ids above `after`.
+
+        `upto`: to there it was read, also what is no entry of this connection; None when nothing was there.
+        One that is here already is passed.
+        """
+        last = self._last[lane]
+        upto = last if upto is None else upto
+        self._last[lane] = max(last, upto)
+        reading = self._ordered.reading(lane, after)
+        for entry in entries:
+            if entry.id in self._known:
+                continue
+            is_new = entry.id > last
+            turn = Turn.NOW if is_new else Turn.PASSED
+            if entry.ordered:
+                turn = reading.take(entry, is_new=is_new)
+            if turn is not Turn.PASSED:
+                self._known.add(entry.id)
+            if turn is Turn.NOW:
+                self._push(entry)
+        reading.end(upto, self._last[lane])
+
+    def _push(self, entry: Entry) -> None:
         if entry.tag in self._live_waiting:
             # Of a topic whose live records overflowed: behind those that still wait.
             self._push_live(entry)
         else:
-            self._backlog[lane].append(entry)
-            self._waiting |= 1 << lane
-
-    def skip(self, lane: int, identifier: int) -> None:
-        """Read past a record that is no entry of this connection."""
-        self._last[lane] = max(self._last[lane], identifier)
+            self._backlog[entry.lane].append(entry)
+            self._backlog_bytes[entry.lane] += len(entry.record)
+            self._waiting |= 1 << entry.lane
 
     def takes_live(self, topic: str, tag: int, held: int, size: int) -> bool:
         """Whether a record that is appended now goes out from memory. `held`: of its tag, on disk already."""
         if held and tag not in self._live_tags:
             return False
-        if self._live_count >= LIVE_RECORDS or self._live_bytes + size > LIVE_BYTES or topic in self._parked:
+        if (
+            self._live_count >= LIVE_RECORDS
+            or self._live_bytes + size > LIVE_BYTES
+            or self._ordered.holds(topic)
+        ):
             self._live_tags.discard(tag)
             return False
         self._live_tags.add(tag)
@@ -149,6 +179,8 @@ class Window:
     def add_live(self, entry: Entry) -> None:
         """Take a record that `takes_live` let in."""
         self._known.add(entry.id)
+        if entry.ordered:
+            self._ordered.take(entry)
         self._push_live(entry)
 
     def _push_live(self, entry: Entry) -> None:
@@ -167,7 +199,7 @@ class Window:
         """
         if self._probe is not None or len(self._in_flight) >= self.limit:
             return None
-        suspect = next((one for one in self._suspects if one.due <= now), None)
+        suspect = next((one for one in self._suspects if one.due <= now), None) if self._suspects else None
         if suspect is not None and quiet:
             if self._in_flight:
                 return None
@@ -187,15 +219,8 @@ class Window:
 
     def _fresh(self) -> Entry | None:
         """The first transmission whose turn it is."""
-        while True:
-            lane = self._choose()
-            if lane is None:
-                return None
-            entry = self._pop(lane)
-            if not entry.ordered or self._owners.setdefault(entry.message.topic, entry.id) == entry.id:
-                return entry
-            self._parked.setdefault(entry.message.topic, deque()).append(entry)
-            self._parked_count[lane] += 1
+        lane = self._choose()
+        return None if lane is None else self._pop(lane)
 
     def _choose(self) -> int | None:
         """The lane whose turn it is: smooth weighted round robin, with 2^priority for the weight."""
@@ -217,7 +242,9 @@ class Window:
             self._waiting &= ~(1 << lane)
         if not live or (backlog and not self._live_next[lane]):
             self._live_next[lane] = True
-            return backlog.popleft()
+            entry = backlog.popleft()
+            self._backlog_bytes[lane] -= len(entry.record)
+            return entry
         self._live_next[lane] = False
         entry = live.popleft()
         self._live_count -= 1
@@ -270,17 +297,11 @@ class Window:
 
     def _release(self, entry: Entry) -> None:
         """Let the next record of an ordered topic go."""
-        topic = entry.message.topic
-        del self._owners[topic]
-        parked = self._parked.get(topic)
-        if parked:
-            following = parked.popleft()
-            self._parked_count[following.lane] -= 1
-            self._owners[topic] = following.id
+        following = self._ordered.release(entry)
+        if following is not None:
             self._backlog[following.lane].appendleft(following)
+            self._backlog_bytes[following.lane] += len(following.record)
             self._waiting |= 1 << following.lane
-        if not parked:
-            self._parked.pop(topic, None)
 
     def lost(self, evidence: Evidence, now: float, *, quiet: bool = True) -> list[Entry]:
         """The connection ended; gives what is condemned by it. `quiet`: as in `next`.
@@ -314,22 +335,21 @@ class Window:
     def _forget(self) -> None:
         for lane in range(PRIORITIES):
             for entry in (*self._backlog[lane], *self._live[lane]):
-                self._drop(entry)
+                self._drop(lane, entry.id)
             self._backlog[lane].clear()
+            self._backlog_bytes[lane] = 0
             self._live[lane].clear()
-        for entry in [one for line in self._parked.values() for one in line]:
-            self._drop(entry)
+        owners = {entry.message.topic: entry.id for entry in self._held() if entry.ordered}
+        for lane, identifier in self._ordered.forget(owners):
+            self._drop(lane, identifier)
         self._waiting = 0
-        self._parked.clear()
-        self._parked_count = [0] * PRIORITIES
         self._live_tags.clear()
         self._live_waiting.clear()
         self._live_count = self._live_bytes = 0
-        self._owners = {entry.message.topic: entry.id for entry in self._held() if entry.ordered}
 
-    def _drop(self, entry: Entry) -> None:
-        self._known.discard(entry.id)
-        self._last[entry.lane] = min(self._last[entry.lane], entry.id - 1)
+    def _drop(self, lane: int, identifier: int) -> None:
+        self._known.discard(identifier)
+        self._last[lane] = min(self._last[lane], identifier - 1)
 
     def abandoned(self) -> None:
         """The client is gone and will tell nothing more: all that was in flight goes out again."""

@@ -1,5 +1,7 @@
 """One suite for every implementation of the queue: on disk and in memory."""
 
+import asyncio
+
 import pytest
 
 from edgecore.base.errors import RefusedError
@@ -46,6 +48,26 @@ async def test_peek_takes_nothing_out_and_goes_on_after_an_id(make):
     assert [i for i, _ in await queue.peek(0, 2, 1000)] == ids[:2]
     assert [i for i, _ in await queue.peek(ids[1], 2, 1000)] == ids[2:4]
     assert await queue.peek(ids[-1], 2, 1000) == []
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+async def test_what_is_asked_is_answered_as_peek_does(make, lanes):
+    queue = await make(QueueBounds(100, 1000), lanes)
+    ids = [queue.append(bytes([n]), lane=lanes - 1)[0] for n in range(5)]
+    answer = asyncio.get_running_loop().create_future()
+    queue.ask(ids[0], 3, 1000, lanes - 1, answer.set_result)
+    assert await answer == [(ids[n], bytes([n])) for n in (1, 2, 3)]
+
+
+async def test_ack_deletes_only_what_it_names(make):
+    """Whatever lies between: of the same lane or of another, and in whatever order they are named."""
+    queue = await make(QueueBounds(100, 1000), 2)
+    ids = [queue.append(bytes([n]), lane=n % 2)[0] for n in range(12)]
+    gone = [10, 3, 4, 5, 7, 0, 1]
+    await durable(queue.ack(ids[n] for n in gone))
+    left = [ids[n] for n in range(12) if n not in gone]
+    found = await queue.peek(0, 100, 1000, 0) + await queue.peek(0, 100, 1000, 1)
+    assert sorted(identifier for identifier, _ in found) == left
 
 
 async def test_peek_is_bounded_by_bytes_but_gives_at_least_one(make):
@@ -137,7 +159,7 @@ async def test_a_full_queue_spares_what_is_kept_and_takes_nothing_lower(make):
 async def test_a_record_takes_the_place_of_one_of_another_queue(make):
     source, target = await make(QueueBounds(9, 99)), await make(QueueBounds(9, 99), lanes=3, name="other")
     one, two = (source.append(each)[0] for each in (b"1", b"2"))
-    identifier, commit = target.append_from(source.place(one), b"new", lane=2, tag=7)
+    identifier, commit = target.append_from(source.slot(one), b"new", lane=2, tag=7)
     await durable(commit)
     assert await source.peek(0, 9, 99) == [(two, b"2")]
     assert await target.peek(0, 9, 99, lane=2) == [(identifier, b"new")]
@@ -148,7 +170,7 @@ async def test_there_is_no_place_of_what_is_not_held(make):
     queue = await make(QueueBounds(9, 99))
     identifier, _ = queue.append(b"x")
     await durable(queue.ack([identifier]))
-    assert queue.place(identifier) is None
+    assert queue.slot(identifier) is None
 
 
 @pytest.mark.parametrize("bounds", [QueueBounds(1, 99), QueueBounds(9, 4)])
@@ -157,6 +179,6 @@ async def test_nothing_gives_way_to_what_comes_from_another_queue(make, bounds):
     one, _ = source.append(b"xxxx")
     target.append(b"old")
     with pytest.raises(RefusedError, match="queue other is full: 1 records, 3 bytes"):
-        target.append_from(source.place(one), b"new")
+        target.append_from(source.slot(one), b"new")
     assert (source.count, target.count, target.dropped) == (1, 1, {})
     assert [record for _, record in await target.peek(0, 9, 99)] == [b"old"]

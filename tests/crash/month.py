@@ -84,16 +84,19 @@ async def play(folder: Path, scale: int) -> dict[str, int]:
     bounds = QueueBounds(settings.outbox_records, settings.outbox_bytes)
     async with Database(folder / "core.db", StoreSettings(reserve_bytes=0)) as db:
         queue = DurableQueue(db, "outbox", bounds, LANES)
-        outbox = Outbox(queue, DurableQueue(db, "aside", bounds), settings, clock, lambda: None, ROWS)
+        woken = asyncio.Event()
+        outbox = Outbox(queue, DurableQueue(db, "aside", bounds), settings, clock, woken.set, ROWS)
         await outbox.open()
         alarms = await _offline(outbox, clock, seconds, burst)
         cloud = _Cloud(seconds + burst)
         channel = outbox.channels[0]
         channel.connected()
         while queue.count:
-            await channel.pump(cloud)
+            woken.clear()
+            channel.pump(cloud)
             cloud.acknowledge()
-        await channel.pump(cloud)
+            if queue.count:
+                await woken.wait()  # something was acknowledged, or the disk has answered
         clock.advance(600)
         alarm, _ = await outbox.look()
         alarms += [alarm] if alarm is not None else []

@@ -13,6 +13,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from edgecore.base.group import Row
 from edgecore.base.identity import device
 from edgecore.base.message import Message
 from edgecore.store import MemoryQueue, QueueBounds
+from edgecore.uplink import channel, ordered, window
 from edgecore.uplink.outbox import LANES, Outbox
 from edgecore.uplink.settings import UplinkSettings
 from edgecore.uplink.window import Evidence
@@ -29,12 +31,13 @@ from edgecore.uplink.window import Evidence
 HISTORIES = settings(max_examples=int(os.environ.get("EDGECORE_HISTORIES", "150")), deadline=None)
 
 LIMIT = 3
-TOPICS = ("t/0", "t/1", "t/high", "t/low", "t/ordered", "t/short")
+TOPICS = ("t/0", "t/1", "t/high", "t/low", "t/ordered", "t/ordered/2", "t/short")
+ORDERED = ("t/ordered", "t/ordered/2")
 ROWS = (
     Row(("device:*",), ("t/0", "t/1", "t/ordered", "t/short"), ("cloud",)),
     Row(("device:*",), ("t/high",), ("cloud",), priority=9),
     Row(("device:*",), ("t/low",), ("cloud",), priority=0),
-    Row(("device:*",), ("t/ordered",), ("cloud",), ordered=True),
+    Row(("device:*",), ("t/ordered/#",), ("cloud",), ordered=True),
 )
 STEPS = st.lists(
     st.one_of(
@@ -52,6 +55,20 @@ WIDE = 10_000
 LIFE = 50.0
 
 
+@pytest.fixture(autouse=True, scope="module", params=["wide", "narrow"])
+def bounds(request):
+    """Narrow: as much more waits on the disk, and is passed over, as does of a long backlog."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "narrow":
+            patch.setattr(channel, "FETCH_RECORDS", 3)
+            patch.setattr(channel, "SETTLE_RECORDS", 4)
+            patch.setattr(window, "AHEAD_RECORDS", 1)
+            patch.setattr(window, "LIVE_RECORDS", 2)
+            patch.setattr(ordered, "PARKED_OF_TOPIC", 1)
+            patch.setattr(ordered, "PASSED", 1)
+        yield
+
+
 class Cloud:
     """Holds what is on its way, and what it has."""
 
@@ -65,7 +82,7 @@ class Cloud:
         number = int(message.payload)
         if number not in self.first_seen:
             self.first_seen.append(number)
-        assert message.topic != "t/ordered" or "t/ordered" not in [topic for topic, _, _ in self.on_the_way]
+        assert message.topic not in ORDERED or message.topic not in [topic for topic, _, _ in self.on_the_way]
         self.on_the_way.append((message.topic, number, done))
         assert len(self.on_the_way) <= LIMIT
 
@@ -127,7 +144,7 @@ class Core:
         self.start()
 
     async def pump(self):
-        await self.channel.pump(self.cloud if self.online else None)
+        self.channel.pump(self.cloud if self.online else None)
         assert self.outbox.status()["in_flight"] <= LIMIT
 
     async def play(self, step, value):

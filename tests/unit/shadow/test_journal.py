@@ -2,7 +2,7 @@ import pytest
 
 from edgecore.base.errors import RefusedError, StoreError
 from edgecore.shadow.document import NOTHING, Document
-from edgecore.shadow.journal import MAX_SENT, Change, Journal, Notice, runs
+from edgecore.shadow.journal import MAX_SENT, Change, Journal, Notice
 from edgecore.shadow.replica import Mark, Push
 from edgecore.shadow.requests import Reply
 from edgecore.shadow.topics import ShadowId
@@ -116,19 +116,6 @@ async def test_changes_that_wait_are_bounded(journal, monkeypatch):
         journal.write(Change(T, 1, SECOND))
     await durable(commits)
     await durable(journal.write(Change(T, 1, SECOND))[1])
-
-
-@pytest.mark.parametrize(
-    ("numbers", "found"),
-    [
-        ((), []),
-        ((7,), [(7, 7)]),
-        ((3, 1, 2), [(1, 3)]),
-        ((9, 1, 2, 4, 5, 7), [(1, 2), (4, 5), (7, 7), (9, 9)]),
-    ],
-)
-def test_runs_of_numbers(numbers, found):
-    assert list(runs(numbers)) == found
 
 
 async def test_a_mark_alone_needs_no_document(db, journal):

@@ -207,7 +207,7 @@ async def test_a_record_of_another_lane_acknowledged_in_its_own_turn_leaves_no_r
     assert await db.read(lambda c: c.execute("SELECT count(*) FROM queue_records").fetchone()) == (1,)
 
 
-class TestPlaceOfAnother:
+class TestSlotOfAnother:
     """A record that goes from one queue to another is in one of them, whatever happens."""
 
     async def test_in_one_work(self, tmp_path, monkeypatch):
@@ -217,7 +217,7 @@ class TestPlaceOfAnother:
             one, commit = source.append(b"x")
             await durable(commit)
             monkeypatch.setattr(db, "write", lambda work, **_: works.append(work) or Commit())
-            target.append_from(source.place(one), b"y")
+            target.append_from(source.slot(one), b"y")
             monkeypatch.undo()
             assert len(works) == 1
             await durable(db.write(works[0]))
@@ -231,7 +231,7 @@ class TestPlaceOfAnother:
             await durable(commit)
             monkeypatch.setattr("edgecore.store.queue.INSERT", "INSERT INTO missing VALUES (?, ?, ?)")
             with pytest.raises(StoreError):
-                await durable(target.append_from(source.place(one), b"y")[1])
+                await durable(target.append_from(source.slot(one), b"y")[1])
             monkeypatch.undo()
             assert (await source.peek(0, 9, 99), target.count) == ([(one, b"x")], 0)
             await durable([target.ack([]), source.ack([])])  # no deletion is owed for it
@@ -243,6 +243,6 @@ class TestPlaceOfAnother:
             source, target = await opened(db), await opened(db, "other")
             one, commit = source.append(b"x")
             await durable(commit)
-        _, commit = target.append_from(source.place(one), b"y")
+        _, commit = target.append_from(source.slot(one), b"y")
         assert isinstance(commit.error, StoreError)
         assert source.count == 1

@@ -6,6 +6,7 @@ import datetime as dt
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 from paho.mqtt.packettypes import PacketTypes
@@ -18,6 +19,7 @@ from edgecore.sim.pki import ThrowawayAuthority
 from edgecore.uplink import aws
 from edgecore.uplink.aws import open_client
 from edgecore.uplink.mapping import CloudSubscription
+from edgecore.uplink.outcomes import Outcomes
 from edgecore.uplink.trouble import Cause
 
 
@@ -140,6 +142,32 @@ async def test_it_comes_back_by_itself_to_its_session(cloud, until):
         await client.connect()
         await until(lambda: len(events.welcomes) == 2)
         assert events.welcomes[1].session_present is True
+
+
+async def test_the_library_s_thread_keeps_its_state_between_callbacks_while_it_is_connected(
+    cloud, until, monkeypatch
+):
+    """Else each PUBACK costs three system calls and an interrupt of the other cores."""
+    kept, seen = threading.local(), []
+    real = Outcomes._post
+
+    def post(self, *arguments):
+        seen.append(getattr(kept, "since", None))
+        kept.since = len(seen)
+        real(self, *arguments)
+
+    monkeypatch.setattr(Outcomes, "_post", post)
+    async with connected(cloud.settings(), until) as (client, events):
+        for _ in range(3):
+            assert await outcome(client, message()) is None
+        assert seen == [None, 1, 1 + 1]
+        cloud.proxy.cut()
+        await until(lambda: events.losses)
+        cloud.proxy.restore()
+        await client.connect()
+        await until(lambda: len(events.welcomes) == 2)
+        assert await outcome(client, message()) is None
+    assert seen[-1] is None, "it was given back when the library stopped"
 
 
 async def test_a_message_comes_with_its_properties(cloud, observer, until):

@@ -10,6 +10,8 @@ from edgecore.base.group import Row
 from edgecore.base.identity import device
 from edgecore.base.message import Message
 from edgecore.store import MemoryQueue, QueueBounds
+from edgecore.uplink import channel as room
+from edgecore.uplink.channel import SETTLE_SECONDS
 from edgecore.uplink.outbox import LANES, Outbox
 from edgecore.uplink.settings import UplinkSettings
 from edgecore.uplink.window import PROBE_PAUSE, Evidence
@@ -19,18 +21,19 @@ ROWS = (Row(("device:*",), ("alarm/#",), ("cloud",), priority=9), Row(("device:*
 
 
 class Case:
-    def __init__(self, connections=1, records=1000, **more):
+    def __init__(self, connections=1, records=1000, rows=ROWS, wake=lambda: None, **more):
         self.clock = ManualClock()
         self.queue = MemoryQueue("outbox", QueueBounds(records, 10_000_000), LANES)
         aside = MemoryQueue("aside", QueueBounds(10, 1_000_000))
-        settings = UplinkSettings("h", Path("c"), Path("k"), "core", connections=connections, **more)
-        self.outbox = Outbox(self.queue, aside, settings, self.clock, lambda: None, ROWS)
+        more |= {"connections": connections, "outbox_records": records}
+        settings = UplinkSettings("h", Path("c"), Path("k"), "core", **more)
+        self.outbox = Outbox(self.queue, aside, settings, self.clock, wake, rows)
         self.channels = self.outbox.channels
         self.clients = [FakeClient() for _ in range(connections)]
 
-    def deliver(self, *topics, **more):
+    def deliver(self, *topics, payload=b"{}", **more):
         for topic in topics:
-            self.outbox.deliver(Message(topic, b"{}", 1, device("a"), **more), 1, retain=False)
+            self.outbox.deliver(Message(topic, payload, 1, device("a"), **more), 1, retain=False)
 
     def connect(self):
         for channel in self.channels:
@@ -38,7 +41,7 @@ class Case:
 
     async def pump(self):
         for channel, client in zip(self.channels, self.clients, strict=True):
-            await channel.pump(client)
+            channel.pump(client)
 
     def sent(self, number=0):
         return [message.topic for message, _, _ in self.clients[number].published]
@@ -124,11 +127,70 @@ async def test_a_topic_with_a_backlog_waits_for_its_turn(case):
     assert numbers == 201
 
 
+@pytest.mark.parametrize("connections", [1, 3])
+async def test_a_long_backlog_of_an_ordered_topic_holds_up_no_other(connections):
+    case = Case(
+        connections, records=10_000, rows=(*ROWS, Row(("device:*",), ("dt/o",), ("cloud",), ordered=True))
+    )
+    case.deliver(*["dt/o"] * 3000, *[f"dt/{n}" for n in range(300)])
+    case.connect()
+    sent = []
+    for _ in range(100):
+        await case.pump()
+        for client in case.clients:
+            for message, _, done in client.published:
+                sent.append(message.topic)
+                if message.topic != "dt/o":  # the cloud takes its time with that one
+                    done(None)
+            client.published.clear()
+    assert len(sent) == 301
+
+
+async def test_all_of_an_ordered_topic_arrives_in_order_one_by_one():
+    case = Case(records=10_000, rows=(*ROWS, Row(("device:*",), ("dt/o/#",), ("cloud",), ordered=True)))
+    topics = [f"dt/o/{n}" for n in range(3)]
+    for number in range(3000):
+        case.deliver(topics[number % 3], payload=b"%d" % number)
+    case.connect()
+    arrived = {topic: [] for topic in topics}
+    for _ in range(2000):
+        await case.pump()
+        assert len(set(case.sent())) == len(case.sent())
+        for message, _, _ in case.clients[0].published:
+            arrived[message.topic].append(int(message.payload))
+        case.clients[0].settle()
+    assert case.queue.count == 0
+    assert [arrived[topic] for topic in topics] == [list(range(n, 3000, 3)) for n in range(3)]
+
+
+async def test_an_ordered_topic_is_not_read_over_and_over(monkeypatch):
+    """However long: each row is read twice, and some once more."""
+    case = Case(records=10_000, rows=(*ROWS, Row(("device:*",), ("dt/o",), ("cloud",), ordered=True)))
+    case.deliver(*["dt/o"] * 5000)
+    rows, real = [0], case.queue.ask
+
+    def ask(*arguments):
+        *most, answer = arguments
+
+        def count(records):
+            rows[0] += len(records)
+            answer(records)
+
+        real(*most, count)
+
+    monkeypatch.setattr(case.queue, "ask", ask)
+    case.connect()
+    while case.queue.count:
+        await case.pump()
+        case.clients[0].settle()
+    assert rows[0] <= 3 * 5000
+
+
 async def test_live_records_need_no_reading(case, monkeypatch):
-    async def peek(*_arguments):
+    def ask(*_arguments):
         raise AssertionError("the disk was read")
 
-    monkeypatch.setattr(case.queue, "peek", peek)
+    monkeypatch.setattr(case.queue, "ask", ask)
     case.connect()
     for channel in case.channels:
         channel._read_out = [True] * LANES
@@ -228,3 +290,74 @@ async def test_what_an_older_link_says_late_is_no_news(case):
     case.clients[0].settle()
     await case.pump()
     assert (case.queue.count, case.outbox.status()["set_aside"]) == (0, 0)
+
+
+class TestSettling:
+    """When what the cloud has is taken off the disk."""
+
+    async def flow(self, case, number):
+        """Send that many, one of which the cloud does not acknowledge."""
+        case.deliver("dt/slow", *[f"dt/{n}" for n in range(number)])
+        case.connect()
+        await case.pump()
+        case.clients[0].published, slow = case.clients[0].published[1:], case.clients[0].published[0]
+        case.clients[0].settle()
+        return slow
+
+    async def test_it_waits_for_more_while_others_are_on_their_way(self, case):
+        await self.flow(case, 3)
+        due = case.channels[0].pump(case.clients[0])
+        assert case.queue.count == 4
+        assert due == case.clock.monotonic() + SETTLE_SECONDS
+        case.clock.advance(SETTLE_SECONDS)
+        await case.pump()
+        assert case.queue.count == 1
+
+    async def test_it_is_done_at_once_when_it_is_enough(self, monkeypatch):
+        monkeypatch.setattr(room, "SETTLE_RECORDS", 3)
+        case = Case()
+        await self.flow(case, 3)
+        await case.pump()
+        assert case.queue.count == 1
+
+    async def test_it_is_done_at_once_when_nothing_else_is_on_its_way(self, case):
+        _, _, done = await self.flow(case, 3)
+        done(None)
+        await case.pump()
+        assert case.queue.count == 0
+
+    async def test_it_is_done_when_the_link_is_lost(self, case):
+        await self.flow(case, 3)
+        case.channels[0].disconnected()
+        case.channels[0].pump(None)
+        assert case.queue.count == 1
+
+    async def test_what_the_cloud_has_is_not_what_gives_way(self):
+        case = Case(records=4, in_flight=80)
+        await self.flow(case, 3)
+        case.deliver("dt/new", "dt/newer")
+        assert (case.queue.count, case.queue.dropped) == (3, {})
+
+    async def test_what_the_cloud_has_is_not_too_old(self):
+        case = Case(outbox_age=100.0)
+        await self.flow(case, 3)
+        case.clock.advance(101)
+        await case.outbox.look()
+        assert (case.queue.count, case.outbox.status()["dropped"]) == (1, {})
+
+
+async def test_a_burst_of_acknowledgements_wakes_once():
+    woken = []
+    case = Case(wake=lambda: woken.append(1))
+    case.deliver(*[f"dt/{n}" for n in range(80)])
+    case.connect()
+    await case.pump()
+    woken.clear()
+    case.clients[0].settle()
+    assert len(woken) == 1
+    await case.pump()
+    case.deliver("dt/a")
+    await case.pump()
+    woken.clear()
+    case.clients[0].settle()
+    assert len(woken) == 1

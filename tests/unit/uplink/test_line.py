@@ -189,10 +189,10 @@ async def test_a_probe_waits_until_nobody_else_can_be_blamed(busy):
     async with case.kept():
         case.connect()
         case.outbox.deliver(Message("dt/a", b"", 1, device("a")), 1, retain=False)
-        await case.line.channel.pump(case.client)
+        case.line.channel.pump(case.client)
         case.line.lost(Trouble(Cause.MESSAGE, "not authorised"))
         case.client.settle(TransientCloudError("offline"))
         case.connect()
-        due = await case.line.channel.pump(case.client)
+        due = case.line.channel.pump(case.client)
         assert bool(case.client.published) is not busy
         assert (due is not None) is busy  # it is looked at again by itself

@@ -41,7 +41,7 @@ class Case:
             self.outbox.deliver(message(topic, qos=qos, **more), qos, retain=False)
 
     async def pump(self):
-        return await self.channel.pump(self.client)
+        return self.channel.pump(self.client)
 
     def sent(self):
         return [one.topic for one, _, _ in self.client.published]
@@ -223,38 +223,99 @@ async def test_a_failing_acknowledgement_is_counted(case, monkeypatch):
     assert any("acknowledgement" in reason for reason in case.dropped)
 
 
-async def test_a_cut_while_reading_sends_nothing(offline, monkeypatch):
+class SlowDisk:
+    """Answers what a queue is asked only when the test says so."""
+
+    def __init__(self, queue, monkeypatch):
+        self.real = queue.ask
+        self.asked = []
+        monkeypatch.setattr(queue, "ask", lambda *arguments: self.asked.append(arguments))
+
+    def read(self):
+        """What the disk holds now."""
+        asked, self.asked = self.asked, []
+        answers = []
+        for *arguments, answer in asked:
+            self.real(*arguments, lambda rows, answer=answer: answers.append((answer, rows)))
+        return answers
+
+    def answer(self):
+        for answer, rows in self.read():
+            answer(rows)
+
+
+@pytest.fixture
+def disk(offline, monkeypatch):
+    return SlowDisk(offline.queue, monkeypatch)
+
+
+async def test_a_cut_while_reading_sends_nothing(offline, disk):
     case = offline
     case.deliver("1")
     case.channel.connected()
-    real = case.queue.peek
-
-    async def peek(*arguments):
-        case.channel.disconnected()
-        return await real(*arguments)
-
-    monkeypatch.setattr(case.queue, "peek", peek)
+    await case.pump()
+    case.channel.disconnected()
+    disk.answer()
     await case.pump()
     assert case.sent() == []
 
 
-async def test_a_message_that_comes_while_reading_is_not_forgotten(offline, monkeypatch):
+async def test_what_was_read_for_an_older_link_is_read_again(offline, disk):
+    case = offline
+    case.deliver("1")
+    case.channel.connected()
+    await case.pump()
+    case.channel.disconnected()
+    case.channel.connected()
+    disk.answer()
+    await case.pump()
+    disk.answer()
+    await case.pump()
+    assert case.sent() == ["1"]
+
+
+async def test_a_message_that_comes_while_reading_is_not_forgotten(offline, disk):
     case = offline
     case.deliver("early")
     case.channel.connected()
-    real = case.queue.peek
-    first = asyncio.Event()
-
-    async def peek(*arguments):
-        records = await real(*arguments)
-        if not first.is_set():
-            first.set()
-            case.deliver("early")
-        return records
-
-    monkeypatch.setattr(case.queue, "peek", peek)
+    await case.pump()
+    ((answer, rows),) = disk.read()
+    case.deliver("early")
+    answer(rows)
+    await case.pump()
+    disk.answer()
     await case.pump()
     assert case.sent() == ["early", "early"]
+
+
+async def test_what_is_settled_while_reading_does_not_come_back(offline, disk):
+    case = offline
+    case.deliver("old")
+    case.channel.connected()
+    case.deliver("live")
+    await case.pump()
+    ((answer, rows),) = disk.read()
+    assert len(rows) == 2
+    assert case.client.settle() == ["live"]
+    await case.pump()
+    answer(rows)
+    await case.pump()
+    assert case.client.settle() == ["old"]
+    await case.pump()
+    disk.answer()
+    await case.pump()
+    assert (case.sent(), case.queue.count) == ([], 0)
+
+
+async def test_a_disk_that_cannot_be_read_is_said(offline, disk):
+    case = offline
+    case.deliver("1")
+    case.channel.connected()
+    await case.pump()
+    ((*_, answer),) = disk.asked
+    answer(StoreError("the disk is gone"))
+    with pytest.raises(StoreError, match="gone"):
+        await case.pump()
 
 
 class TestRetain:
@@ -368,13 +429,17 @@ async def test_what_an_earlier_version_left_is_taken_over(tmp_path, client):
         bounds = QueueBounds(100, 100_000)
         queue, aside = DurableQueue(db, "outbox", bounds, LANES), DurableQueue(db, "aside", bounds)
         settings = UplinkSettings("host", Path("c"), Path("k"), "core")
-        outbox = Outbox(queue, aside, settings, clock, lambda: None)
+        woken = asyncio.Event()
+        outbox = Outbox(queue, aside, settings, clock, woken.set)
         await outbox.open()
         old = DurableQueue(db, "outbox", bounds)
         await outbox.adopt(old)
         assert (old.count, queue.count, queue.waiting(4)) == (0, 4, 4)
         outbox.channels[0].connected()
-        await outbox.channels[0].pump(client)
+        outbox.channels[0].pump(client)
+        woken.clear()
+        await woken.wait()  # the disk has answered
+        outbox.channels[0].pump(client)
         assert [one.payload for one, _, _ in client.published] == [b"0", b"1", b"2"]
 
 

@@ -10,15 +10,20 @@ from edgecore.uplink.entry import Entry
 from edgecore.uplink.window import BEFORE_ALL, PROBE_PAUSE, PROBE_SECONDS, Evidence, Window, retry_delay
 
 
-def entry(identifier, topic=None, lane=0, ordered=False):
+def entry(identifier, topic=None, lane=0, ordered=False, record=b""):
     topic = topic or f"t/{identifier}"
     message = Message(topic, b"", 1, device("a"))
-    return Entry(identifier, b"", message, float(identifier), lane, hash(topic) & 0xFFFF, ordered=ordered)
+    return Entry(identifier, record, message, float(identifier), lane, hash(topic) & 0xFFFF, ordered=ordered)
 
 
 def put(window, entries):
-    for one in entries:
-        window.add(one)
+    """As if each lane had been read on to these."""
+    for lane in {one.lane for one in entries}:
+        read(window, [one for one in entries if one.lane == lane], lane)
+
+
+def read(window, entries, lane=0, upto=None):
+    window.read(lane, window.last(lane), upto if upto is not None else entries[-1].id, entries)
 
 
 def drain(window, now=0.0):
@@ -108,16 +113,34 @@ def test_last_is_where_a_lane_is_read_on():
     assert window.last(4) == BEFORE_ALL
     put(window, [entry(4, lane=4), entry(6, lane=4)])
     assert window.last(4) == 6
-    window.skip(4, 9)
+    read(window, [], 4, upto=9)
     assert (window.last(4), window.last(3)) == (9, BEFORE_ALL)
 
 
-def test_it_is_hungry_until_a_window_is_read():
-    window = filled(2, 1)
-    assert window.hungry(0)
-    put(window, [entry(2)])
-    assert not window.hungry(0)
-    assert window.hungry(1)
+def test_a_lane_is_read_ahead_up_to_a_bound(monkeypatch):
+    monkeypatch.setattr(policy, "AHEAD_RECORDS", 4)
+    window = filled(2, 1, 2, 3)
+    assert window.read_from(0) == 3
+    assert window.read_from(0, at_end=True) is None
+    put(window, [entry(4)])
+    assert window.read_from(0) is None
+    assert window.read_from(1) == BEFORE_ALL
+
+
+def test_large_records_are_read_ahead_for_one_window_only(monkeypatch):
+    monkeypatch.setattr(policy, "AHEAD_BYTES", 10)
+    window = Window(2)
+    put(window, [entry(1, record=b"x" * 10)])
+    assert window.read_from(0) == 1
+    put(window, [entry(2, record=b"x")])
+    assert window.read_from(0) is None
+    drain(window)
+    assert window.read_from(0) == 2
+
+
+def test_a_window_is_read_ahead_however_wide_it_is():
+    window = filled(policy.AHEAD_RECORDS + 2, *range(policy.AHEAD_RECORDS + 1))
+    assert window.read_from(0) == policy.AHEAD_RECORDS
 
 
 def test_what_is_in_hand_is_not_taken_in_twice():
@@ -242,7 +265,7 @@ class TestLive:
         for n in range(1, 3):
             window.add_live(entry(n, "a"))
         put(window, [entry(n, "a") for n in (3, 4)])
-        assert not window.hungry(0)
+        assert window.read_from(0) is None
 
 
 class TestOrdered:
@@ -278,14 +301,15 @@ class TestOrdered:
         settle(window, 1)
         assert drain(window) == [2]
 
-    def test_what_is_parked_is_bounded_and_not_live(self, monkeypatch):
-        monkeypatch.setattr(policy, "PARKED", 2)
+    def test_a_topic_with_one_on_its_way_is_not_live(self):
         window = Window(10)
-        put(window, [entry(n, "a", ordered=True) for n in (1, 2, 3)])
+        assert window.takes_live("a", 7, 0, 10)
+        window.add_live(entry(1, "a", ordered=True))
+        assert not window.takes_live("a", 7, 1, 10)
         drain(window)
-        assert not window.hungry(0)
-        assert window.hungry(1)
-        assert not window.takes_live("a", 7, 0, 10)
+        assert not window.takes_live("a", 7, 1, 10)
+        settle(window, 1)
+        assert window.takes_live("a", 7, 0, 10)
 
 
 class TestPoison:
