@@ -225,7 +225,7 @@ class Channel:
 
     def _drop(self, entry: Entry, reason: str) -> None:
         self._tally.drop(reason)
-        self._finish(entry.id)
+        self._finish_here(entry.id)
 
     def _read(self, lanes: dict[int, int]) -> None:
         for lane, after in lanes.items():
@@ -293,13 +293,13 @@ class Channel:
     def _put_aside(self, entry: Entry, reason: str) -> None:
         commit = self._shelf.aside.put(entry.message.topic, entry.record, reason)
         if commit is None:
-            self._finish(entry.id)
+            self._finish_here(entry.id)
         else:
             commit.when_done(partial(self._moved, entry))
 
     def _moved(self, entry: Entry, error: Exception | None) -> None:
         if error is None:
-            self._finish(entry.id)
+            self._finish_here(entry.id)
         else:
             # It could not be written aside, so it stays in the outbox and is tried again.
             delay = self._shelf.settings.backoff.maximum
@@ -311,6 +311,14 @@ class Channel:
             return False
         self._take_off(identifier)
         return True
+
+    def _finish_here(self, identifier: int) -> None:
+        """Finish what was dropped or set aside; it leaves the disk at the end of this pump.
+
+        That was decided here: still on the disk after a crash, it would be decided anew.
+        """
+        if self._finish(identifier):
+            self._settle_at = 0.0
 
     def _take_off(self, identifier: int) -> None:
         if not self._acknowledged:

@@ -361,3 +361,17 @@ async def test_a_burst_of_acknowledgements_wakes_once():
     woken.clear()
     case.clients[0].settle()
     assert len(woken) == 1
+
+
+async def test_what_was_dropped_or_set_aside_is_off_the_disk_at_once(case):
+    """It was decided here: after a crash it would be sent behind what followed it, or be set aside twice."""
+    case.connect()
+    case.deliver("dt/old", expires_at=case.clock.now() + 1)
+    case.deliver("dt/bad", "dt/good")
+    case.clock.advance(2)
+    await case.pump()
+    assert (case.sent(), case.queue.count) == (["dt/bad", "dt/good"], 2)
+    _, _, done = case.clients[0].published[0]
+    done(PermanentCloudError("never"))
+    await case.pump()
+    assert (case.outbox.status()["set_aside"], case.queue.count) == (1, 1)
