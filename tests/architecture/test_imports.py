@@ -227,6 +227,7 @@ def test_threads_live_only_in_named_files():
         "edgecore.daemon.logs",
         "edgecore.uplink.aws",
         "edgecore.inference.blocking",
+        "edgecore.deployments.artifacts",  # syncs that wait together share one commit of the journal
         "edgecore.lambdas.channel",  # in the worker: user code may have threads
         "edgecore.sim",
     }
