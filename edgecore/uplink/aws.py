@@ -38,10 +38,13 @@ Loop = asyncio.AbstractEventLoop
 FILTERS_PER_SUBSCRIBE: Final = 8
 # What AWS allows unacknowledged towards a client; more would never come.
 RECEIVE_MAXIMUM: Final = 100
-# An orderly end takes one round trip. The library now and then does not report the end of a client that is
-# stopped in the middle of its first connect; that must not use up the unit's own stop deadline (5 s), or a
-# deployment that replaces the uplink fails.
+# An orderly end takes one round trip. It must not use up the unit's own stop deadline (5 s), or a deployment
+# that replaces the uplink fails.
 STOP_SECONDS: Final = 2.0
+# Without a connection there is nobody to take leave of. The library now and then does not report the end of a
+# client that is stopped in the middle of its first connect, as a group's first deployment does: the core
+# starts meanwhile, and what devices send to the cloud is refused until the uplink is there again.
+BREAK_OFF_SECONDS: Final = 0.5
 # The library ends a request without an answer by itself (`ack_timeout`), but not one that was answered with a
 # packet of another type: it fails in a callback of its own, and tells nobody.
 ANSWER_GRACE: Final = 2.0
@@ -104,6 +107,7 @@ class AwsClient:
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._client: Any = None
+        self._connected = False
         # What the library raises by itself, at once or in a future.
         self._errors = (sdk.error, RuntimeError, ValueError, TypeError)
         self.dropped = 0
@@ -183,19 +187,19 @@ class AwsClient:
             self._client.start()
 
     async def stop(self) -> None:
-        """Disconnect in order; returns when the library is done or after STOP_SECONDS."""
+        """Disconnect in order; returns when the library is done, or after a time if it does not say so."""
         if not self._stopped.is_set():
             self._client.stop(self._sdk.mqtt5.DisconnectPacket())
-            await self._wait_until_stopped()
+            await self._wait_until_stopped(STOP_SECONDS if self._connected else BREAK_OFF_SECONDS)
         self._outcomes.close()
         self._client = None
 
-    async def _wait_until_stopped(self) -> None:
+    async def _wait_until_stopped(self, seconds: float = STOP_SECONDS) -> None:
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._stopped.wait()
         except TimeoutError:
-            _log.warning("the cloud client did not stop within %s s", STOP_SECONDS)
+            _log.warning("the cloud client did not stop within %s s", seconds)
 
     def publish(self, message: Message, qos: int, now: float, done: Done) -> None:
         """Send `message`; `done` is told the outcome on the loop."""
@@ -310,7 +314,11 @@ class AwsClient:
     def _on_success(self, data: Any) -> None:  # noqa: ANN401  the library has no types
         settings = data.negotiated_settings
         welcome = Welcome(settings.rejoined_session, settings.receive_maximum_from_server)
-        self._inbox.post(partial(self._events.succeeded, welcome))
+        self._inbox.post(partial(self._succeed, welcome))
+
+    def _succeed(self, welcome: Welcome) -> None:
+        self._connected = True
+        self._events.succeeded(welcome)
 
     def _on_failure(self, data: Any) -> None:  # noqa: ANN401  the library has no types
         trouble = _trouble(data.exception)
@@ -329,6 +337,7 @@ class AwsClient:
 
     def _end(self, tell: Callable[[Trouble], None], trouble: Trouble) -> None:
         """Tell it, and stop the library: it would connect again, and send again what was in flight."""
+        self._connected = False
         self._outcomes.tell()  # what was acknowledged before it ended
         tell(trouble)
         if self._client is not None:

@@ -252,6 +252,22 @@ async def test_after_stop_nothing_is_sent(cloud, until):
         await client.unsubscribe(["a"])
 
 
+@pytest.mark.parametrize("is_connected", [False, True])
+async def test_a_library_that_does_not_say_that_it_stopped_is_waited_for_a_little(
+    cloud, until, monkeypatch, caplog, is_connected
+):
+    """It happens to a client that is stopped in its first connect; the group's deployment waits for it."""
+    monkeypatch.setattr(aws.AwsClient, "_on_stopped", lambda self, _data: self._thread.release())
+    monkeypatch.setattr(aws, "BREAK_OFF_SECONDS", 0.01)
+    monkeypatch.setattr(aws, "STOP_SECONDS", 0.02)
+    client = await open_client(cloud.settings(), events := Events())
+    await client.connect()
+    if is_connected:
+        await until(lambda: events.welcomes)
+    await client.stop()
+    assert f"did not stop within {0.02 if is_connected else 0.01} s" in caplog.text
+
+
 async def test_a_client_that_never_started_stops(cloud):
     client = await open_client(cloud.settings(), Events())
     await client.stop()
@@ -339,7 +355,7 @@ class TestKeyInAToken:
         settings = cloud.settings(
             pkcs11_library=tmp_path / "lib.so", pkcs11_pin=pin, pkcs11_token="core", pkcs11_key="cloud"
         )
-        client = aws.AwsClient(sdk, settings, Events(), aws.Inbox(asyncio.get_running_loop()))
+        client = aws.AwsClient(sdk, settings, Events(), asyncio.get_running_loop())
         await asyncio.to_thread(client.build)
         assert told["pkcs11_lib"].file == str(tmp_path / "lib.so")
         names = ("user_pin", "token_label", "private_key_label", "cert_filepath", "ca_filepath")
@@ -403,8 +419,6 @@ async def test_on_443_the_library_asks_for_mqtt(cloud, monkeypatch):
         sdk.io, "ClientTlsContext", lambda options: seen.append(options.alpn_list) or real(options)
     )
     for port in (443, 8883):
-        client = aws.AwsClient(
-            sdk, cloud.settings(port=port), Events(), aws.Inbox(asyncio.get_running_loop())
-        )
+        client = aws.AwsClient(sdk, cloud.settings(port=port), Events(), asyncio.get_running_loop())
         await asyncio.to_thread(client.build)
     assert seen == [["x-amzn-mqtt-ca"], None]
