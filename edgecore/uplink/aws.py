@@ -41,9 +41,7 @@ RECEIVE_MAXIMUM: Final = 100
 # An orderly end takes one round trip. It must not use up the unit's own stop deadline (5 s), or a deployment
 # that replaces the uplink fails.
 STOP_SECONDS: Final = 2.0
-# Without a connection there is nobody to take leave of. The library now and then does not report the end of a
-# client that is stopped in the middle of its first connect, as a group's first deployment does: the core
-# starts meanwhile, and what devices send to the cloud is refused until the uplink is there again.
+# Without a connection there is nobody to take leave of, and a core that starts with a new group waits for it.
 BREAK_OFF_SECONDS: Final = 0.5
 # The library ends a request without an answer by itself (`ack_timeout`), but not one that was answered with a
 # packet of another type: it fails in a callback of its own, and tells nobody.
@@ -108,6 +106,7 @@ class AwsClient:
         self._stopped.set()
         self._client: Any = None
         self._connected = False
+        self._begun = asyncio.Event()  # the library has said that it connects
         # What the library raises by itself, at once or in a future.
         self._errors = (sdk.error, RuntimeError, ValueError, TypeError)
         self.dropped = 0
@@ -181,25 +180,30 @@ class AwsClient:
 
     async def connect(self) -> None:
         """Begin one attempt. The library must have stopped before: it forgets what was in flight then."""
-        await self._wait_until_stopped()
+        await self._wait_until("stop", self._stopped, STOP_SECONDS)
         if self._client is not None:
             self._stopped.clear()
+            self._begun.clear()
             self._client.start()
 
     async def stop(self) -> None:
         """Disconnect in order; returns when the library is done, or after a time if it does not say so."""
         if not self._stopped.is_set():
+            # What was not begun has no end that the library would tell of.
+            await self._wait_until("begin", self._begun, BREAK_OFF_SECONDS)
             self._client.stop(self._sdk.mqtt5.DisconnectPacket())
-            await self._wait_until_stopped(STOP_SECONDS if self._connected else BREAK_OFF_SECONDS)
+            await self._wait_until(
+                "stop", self._stopped, STOP_SECONDS if self._connected else BREAK_OFF_SECONDS
+            )
         self._outcomes.close()
         self._client = None
 
-    async def _wait_until_stopped(self, seconds: float = STOP_SECONDS) -> None:
+    async def _wait_until(self, what: str, event: asyncio.Event, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._stopped.wait()
+                await event.wait()
         except TimeoutError:
-            _log.warning("the cloud client did not stop within %s s", seconds)
+            _log.warning("the cloud client did not %s within %s s", what, seconds)
 
     def publish(self, message: Message, qos: int, now: float, done: Done) -> None:
         """Send `message`; `done` is told the outcome on the loop."""
@@ -309,7 +313,11 @@ class AwsClient:
 
     def _on_attempt(self, _data: object) -> None:
         self._thread.hold()
-        self._inbox.post(self._events.attempting)
+        self._inbox.post(self._begin)
+
+    def _begin(self) -> None:
+        self._begun.set()
+        self._events.attempting()
 
     def _on_success(self, data: Any) -> None:  # noqa: ANN401  the library has no types
         settings = data.negotiated_settings
