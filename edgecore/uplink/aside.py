@@ -19,7 +19,7 @@ from edgecore.uplink.record import read_record
 
 _log = logging.getLogger(__name__)
 
-# How many `status` lists: the newest. All of them can be looked at with `look`.
+# How many `status` lists: the newest. `edgecore outbox list` shows all of them.
 LISTED: Final = 20
 # How many `edgecore outbox list` shows at a time.
 PAGE: Final = 100
